@@ -1,0 +1,116 @@
+"""The words of a data set: Message, Request, Reply, Example. JSON lines in one fixed order."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jessy_build import digest
+
+Role = Literal["system", "user", "assistant"]
+Stop = Literal["end", "length", "refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the server billed them; `input_tokens` is the uncached part."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    thinking_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that decides an answer, and nothing else: its digest is the item's key.
+
+    `provider` is the teacher's kind, never its host: the same model behind another address gives
+    the same answer. `sample` tells apart several answers to one identical prompt.
+    """
+
+    provider: str
+    model: str
+    messages: tuple[Message, ...]
+    max_tokens: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
+    sample: int = 0
+
+    @property
+    def digest(self) -> str:
+        return digest.of_value(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer. Only `stop == "end"` may become an example; `model` is what the server ran."""
+
+    text: str
+    stop: Stop
+    usage: Usage
+    seconds: float
+    model: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an example comes from: a teacher's request, or a line of a file."""
+
+    teacher: str
+    source: str
+    """`file.jsonl:12` for a curated row, the request's digest for a generated one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    id: str
+    category: str
+    topic: str
+    language: str
+    complexity: str
+    messages: tuple[Message, ...]
+    origin: Origin
+    iterations: int | None = None
+
+
+def example_id(category: str, messages: Iterable[Message]) -> str:
+    """Named by what is asked: a corrected answer keeps its id and its split."""
+    asked = [m.content for m in messages if m.role == "user"]
+    return digest.of_value([category, asked])[:16]
+
+
+def to_line(example: Example) -> str:
+    return json.dumps(asdict(example), ensure_ascii=False, separators=(", ", ": "))
+
+
+def from_line(line: str) -> Example:
+    row = json.loads(line)
+    row["messages"] = tuple(Message(**m) for m in row["messages"])
+    row["origin"] = Origin(**row["origin"])
+    return Example(**row)
+
+
+def write_jsonl(path: Path, examples: Iterable[Example]) -> int:
+    """Returns the number of rows. The order is the caller's, and part of the file's digest."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for example in examples:
+            file.write(to_line(example) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: Path) -> Iterator[Example]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.strip():
+                yield from_line(line)

@@ -1,0 +1,52 @@
+"""This machine: where the store lies, which hosts and keys there are. Never in an action key."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MARKERS = ("Justfile", "justfile", "pyproject.toml", ".git")
+OLLAMA_DEFAULT = "http://127.0.0.1:11434"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    project: Path
+    """Recipes' paths may not leave this folder."""
+    store: Path
+    ollama_host: str
+    offline: bool = False
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Where keys are read from, one at a time, by the client that needs one. Not in `repr`."""
+
+    @property
+    def builds(self) -> Path:
+        return self.project / "builds"
+
+
+def project_of(recipe: Path) -> Path:
+    """The nearest folder above the recipe that looks like a project, else the recipe's own."""
+    start = recipe.resolve().parent
+    for folder in (start, *start.parents):
+        if any((folder / marker).exists() for marker in MARKERS):
+            return folder
+    return start
+
+
+def load(recipe: Path, env: Mapping[str, str] | None = None) -> Settings:
+    env = dict(os.environ if env is None else env)
+    project = project_of(recipe)
+    store = Path(env["JESSY_STORE"]).expanduser() if env.get("JESSY_STORE") else project / ".jessy"
+    return Settings(
+        project=project,
+        store=store.resolve(),
+        ollama_host=_url(env.get("OLLAMA_HOST") or OLLAMA_DEFAULT),
+        offline=env.get("JESSY_OFFLINE", "") not in ("", "0"),
+        env=env,
+    )
+
+
+def _url(host: str) -> str:
+    host = host if "://" in host else f"http://{host}"
+    # A server that listens on every address is asked on loopback.
+    return host.replace("://0.0.0.0", "://127.0.0.1").rstrip("/")
