@@ -1,6 +1,9 @@
 """Problems as data: where, what, expected, got, next move. Nothing here prints or exits."""
 
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 CODES: dict[str, str] = {}
@@ -36,6 +39,65 @@ class Diagnostic:
     got: str = ""
     hint: str = ""
     severity: str = "error"
+
+
+WIDEST = 110
+"""Characters of a source line that are shown; of a longer one, those around the problem."""
+
+
+def render(diagnostic: Diagnostic, lines: Callable[[str], list[str]]) -> str:
+    """The problem as people read it. `lines` gives the lines of a file, or none."""
+    span = diagnostic.span
+    where = f"{span.file}:{span.line}:{span.column}"
+    head = f"{where}: {diagnostic.severity}[{diagnostic.code}]: {diagnostic.problem}"
+    if diagnostic.field:
+        head += f"      ({diagnostic.field})"
+    text = [head]
+    source = lines(span.file)
+    if 0 < span.line <= len(source):
+        text += _excerpt(source[span.line - 1], span)
+    for name in ("expected", "got", "hint"):
+        if value := getattr(diagnostic, name):
+            text.append(f"  {name}: {value}")
+    return "\n".join(map(_printable, text))
+
+
+def near(word: str, names: Iterable[str]) -> str:
+    """A hint, where one of the names is so close that it must have been meant."""
+    close = get_close_matches(word, list(names), n=1, cutoff=0.7)
+    return f"did you mean '{close[0]}'?" if close else ""
+
+
+def _excerpt(line: str, span: Span) -> list[str]:
+    """The line, and carets under what is meant."""
+    first, last = span.column - 1, span.end_column - 1
+    start = 0
+    if len(line) > WIDEST and last > WIDEST - 10:
+        start = max(0, min(first - 20, len(line) - WIDEST))
+    shown = line[start : start + WIDEST].replace("\t", " ").rstrip()
+    before = "…" if start else ""
+    after = "…" if start + WIDEST < len(line) else ""
+    margin = " " * (_width(before) + _width(line[start:first]))
+    carets = "^" * max(1, _width(line[first : min(last, start + WIDEST)]))
+    number = f"{span.line:4}"
+    return [f"{number} | {before}{shown}{after}", f"{' ' * len(number)} | {margin}{carets}"]
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: carets must stand under Turkish letters and emoji alike."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    joined = sum(unicodedata.category(letter) in ("Mn", "Me", "Cf") for letter in text)
+    return len(text) + wide - joined
+
+
+def _printable(line: str) -> str:
+    """Text from a file must not drive the terminal, nor turn the order of what is read."""
+    return "".join(
+        "�" if unicodedata.category(c) == "Cc" or c in TURNING else c for c in line
+    )
+
+
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class RecipeError(Exception):

@@ -1,0 +1,89 @@
+# What people type. Each word installs what it needs on first use, into .venv and nowhere else.
+
+set positional-arguments
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+jessy := ".venv/bin/jessy"
+
+# Say what there is
+default:
+    @just --list --unsorted
+
+# Build a recipe: base, data, training, GGUF, evaluation, deployment, report
+build recipe *flags: _install
+    @{{ jessy }} build "$@"
+
+# Say what a build would do, and why
+plan recipe *flags: _install
+    @{{ jessy }} plan "$@"
+
+# Say every problem of a recipe; without one, lint and type-check this repository
+check *recipe:
+    @if [ $# -gt 0 ]; then just _install; {{ jessy }} check "$@"; else just _lint; fi
+
+# Compare two recipes, builds (build:1) or revisions (HEAD~1:recipes/quickstart.yaml)
+diff a b *flags: _install
+    @{{ jessy }} diff "$@" || [ $? -eq 10 ]
+
+# Talk to a built model
+chat recipe *flags: _install
+    @{{ jessy }} chat "$@"
+
+# Progress of a recipe, and its last builds
+status recipe *flags: _install
+    @{{ jessy }} status "$@"
+
+# Where the HTML report of a recipe lies
+report recipe *flags: _install
+    @{{ jessy }} report "$@"
+
+# What this machine has and lacks
+doctor *flags: _install
+    @{{ jessy }} doctor "$@"
+
+# A small project of your own
+init folder: _install
+    @{{ jessy }} init "$@"
+
+# All tests, the slow real ones too: just test -m 'not real' leaves those out
+test *flags: _install_dev
+    @.venv/bin/python -m pytest "$@"
+
+# Speed and memory, measured here and written to bench/results/
+bench *names: _install_dev
+    @.venv/bin/python bench/run.py "$@"
+
+# Mend what can be mended by itself
+fix: _install_dev
+    .venv/bin/ruff check --fix -q .
+    .venv/bin/ruff format -q .
+
+# Take newer versions of everything, within the limits of pyproject.toml
+lock: _uv
+    uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra mlx pyproject.toml -o requirements.txt
+    uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra mlx --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+# Generate what is generated: schemas and the table of errors
+docs: _install
+    {{ jessy }} schema > schemas/recipe.schema.json
+
+_lint: _install_dev
+    .venv/bin/ruff check .
+    .venv/bin/ruff format --check .
+    .venv/bin/mypy
+
+_install:
+    @[ .venv/.run -nt requirements.txt ] && [ .venv/.run -nt pyproject.toml ] || just _sync requirements.txt .run
+
+_install_dev: _install
+    @[ .venv/.dev -nt requirements-dev.txt ] || just _sync requirements-dev.txt .dev
+
+_sync file stamp: _uv
+    @echo "Installing into .venv (a few minutes the first time) …"
+    @[ -x .venv/bin/python ] || uv venv -q --python '>=3.11' .venv
+    @uv pip install -q --python .venv --require-hashes -r {{ file }}
+    @uv pip install -q --python .venv --no-deps -e .
+    @touch .venv/{{ stamp }}
+
+_uv:
+    @command -v uv > /dev/null || { echo "uv is missing. Install it with: pip install uv" >&2; exit 1; }

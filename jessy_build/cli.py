@@ -1,0 +1,298 @@
+"""One function per command. The only place that knows exit codes.
+
+0 done or nothing to do · 1 a step failed · 2 the recipe (or the command line) is wrong · 3 our bug
+10 different (`diff`, `plan --exit-code`) · 130 interrupted
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from jessy_build import __version__
+from jessy_build.console import Console
+from jessy_build.diagnostics import RecipeError, StepError
+
+if TYPE_CHECKING:
+    from jessy_build.steps.builds import Workspace
+
+OK, FAILED, WRONG, BUG, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 10, 130
+
+Command = Callable[[argparse.Namespace, Console], int]
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code; nothing but `main` ends the process."""
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as error:  # argparse has printed help (0) or what is wrong (2)
+        return int(error.code or 0)
+    with Console(json=getattr(args, "json", False)) as console:
+        try:
+            return int(args.command(args, console))
+        except RecipeError as error:
+            console.diagnostics(error.diagnostics)
+            return WRONG
+        except StepError as error:
+            console.step_error(error)
+            return FAILED
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except BrokenPipeError:
+            # `| head` has read enough; Python must not complain about it while closing.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+        except Exception:
+            return _bug(console)
+
+
+def check(args: argparse.Namespace, console: Console) -> int:
+    from jessy_build.recipe.load import load
+
+    loaded = load(Path(args.recipe), args.set)
+    categories = loaded.recipe.categories
+    if args.json:
+        console.json_document({"format": 1, "ok": True, "categories": list(categories)})
+    console.line(f"{args.recipe}: no problems ({len(categories)} categories)")
+    return OK
+
+
+def plan(args: argparse.Namespace, console: Console) -> int:
+    from jessy_build.steps import explain
+
+    workspace = _workspace(args)
+    decisions = workspace.decisions()
+    if args.json:
+        console.json_document(explain.document(workspace, decisions))
+    for line in explain.lines(workspace, decisions, args.full):
+        console.line(line)
+    idle = all(explain.word(decision) == "cached" for decision in decisions.values())
+    return DIFFERENT if args.exit_code and not idle else OK
+
+
+def build(args: argparse.Namespace, console: Console) -> int:
+    from jessy_build.steps import builds, closing
+
+    workspace = _workspace(args)
+    if args.until and args.until not in {step.name for step in workspace.plan}:
+        names = ", ".join(step.name for step in workspace.plan)
+        console.warn(f"there is no step '{args.until}'", f"steps: {names}")
+        return WRONG
+    result = builds.build(workspace, console.emit, args.until)
+    if result.failed:
+        return FAILED
+    console.summary(closing.summary(workspace, result, brief=not result.ran))
+    return OK
+
+
+def diff(args: argparse.Namespace, console: Console) -> int:
+    from jessy_build.steps import compare
+
+    left, right = compare.side(args.left, args.set), compare.side(args.right, args.set)
+    found = compare.compare(left, right)
+    if args.json:
+        console.json_document(compare.document(left, right, found))
+    for line in compare.lines(left, right, found):
+        console.line(line)
+    return OK if found.same else DIFFERENT
+
+
+def status(args: argparse.Namespace, console: Console) -> int:
+    from jessy_build.steps import state
+
+    workspace = _workspace(args)
+    document = state.document(workspace)
+    if args.json:
+        console.json_document(document)
+    state.show(document, console)
+    return OK
+
+
+def report(args: argparse.Namespace, console: Console) -> int:
+    workspace = _workspace(args)
+    page = workspace.folder / "report.html"
+    if not page.exists():
+        raise StepError(
+            f"{args.recipe} has no report yet",
+            hint=f"build it first: {command('build')} {args.recipe}",
+        )
+    shown = _shown(page)
+    if args.json:
+        console.json_document({"format": 1, "report": shown})
+    console.line(shown)
+    if args.open:
+        import webbrowser
+
+        webbrowser.open(page.as_uri())
+    return OK
+
+
+def chat(args: argparse.Namespace, console: Console) -> int:
+    from jessy_build.steps import talk
+
+    return talk.talk(_workspace(args), console, args.prompt)
+
+
+def doctor(args: argparse.Namespace, console: Console) -> int:
+    from jessy_build.steps import health
+
+    findings = health.findings(os.environ)
+    if args.json:
+        console.json_document(health.document(findings))
+    for line in health.lines(findings):
+        console.line(line)
+    return OK if all(finding.ok or not finding.needed for finding in findings) else FAILED
+
+
+def init(args: argparse.Namespace, console: Console) -> int:
+    from jessy_build.steps import starter
+
+    made = starter.write(Path(args.folder))
+    if args.json:
+        console.json_document({"format": 1, "files": [str(path) for path in made]})
+    for path in made:
+        console.line(f"  {path}")
+    console.line(f"Next: cd {args.folder} && just build recipe.yaml")
+    return OK
+
+
+def schema(args: argparse.Namespace, console: Console) -> int:
+    from jessy_build.recipe.model import schema_text
+
+    console.line(schema_text().rstrip("\n"))
+    return OK
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="jessy",
+        description="Build fine-tuned personas from one recipe.",
+        epilog="Start with: jessy init my-persona",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"jessy-build {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(function: Command, help: str, example: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            function.__name__,
+            help=help,
+            description=help[0].upper() + help[1:] + ".",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(command=function)
+        sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        return sub
+
+    def add_for_recipe(function: Command, help: str, example: str) -> argparse.ArgumentParser:
+        sub = add(function, help, example)
+        sub.add_argument("recipe", metavar="RECIPE")
+        _add_set(sub)
+        return sub
+
+    sub = add(init, "make a small project of your own that builds at once", "jessy init my-persona")
+    sub.add_argument("folder", metavar="DIR")
+    add_for_recipe(
+        check,
+        "say every problem of a recipe and its templates, with no network",
+        "jessy check recipes/quickstart.yaml",
+    )
+    sub = add_for_recipe(
+        plan,
+        "say what would run, what may run, what is cached, and why",
+        "jessy plan recipes/quickstart.yaml --set train.lora.rank=8",
+    )
+    sub.add_argument("--full", action="store_true", help="cached steps too")
+    sub.add_argument("--exit-code", action="store_true", help="10 when something would run")
+    sub = add_for_recipe(
+        build,
+        "run what must run, from base model to report",
+        "jessy build recipes/quickstart.yaml --until gguf",
+    )
+    sub.add_argument("--until", metavar="STEP", help="stop behind this step")
+    sub = add(
+        diff,
+        "compare two recipes, builds (build:12) or revisions (HEAD~1:recipes/quickstart.yaml)",
+        "jessy diff build:1 recipes/quickstart.yaml",
+    )
+    sub.add_argument("left", metavar="A")
+    sub.add_argument("right", metavar="B")
+    _add_set(sub)
+    sub = add_for_recipe(
+        chat, "talk to the model that was built", "jessy chat recipes/quickstart.yaml"
+    )
+    sub.add_argument("--prompt", metavar="TEXT", help="ask this once and end")
+    add_for_recipe(
+        status,
+        "progress of each category against its target, and the last builds",
+        "jessy status recipes/quickstart.yaml",
+    )
+    sub = add_for_recipe(
+        report, "say where the HTML report lies", "jessy report recipes/quickstart.yaml --open"
+    )
+    sub.add_argument("--open", action="store_true", help="show it in the browser")
+    add(doctor, "check this machine, and say what to install", "jessy doctor")
+    add(
+        schema,
+        "print the JSON schema of recipes, for editors",
+        "jessy schema > schemas/recipe.schema.json",
+    )
+    return top
+
+
+def command(word: str) -> str:
+    """`just build` where a Justfile stands beside the user, `jessy build` elsewhere."""
+    return f"just {word}" if Path("Justfile").exists() else f"jessy {word}"
+
+
+def _add_set(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="take another value for a field, as in train.lora.rank=8",
+    )
+
+
+def _workspace(args: argparse.Namespace) -> "Workspace":
+    from jessy_build.recipe.load import load
+    from jessy_build.steps import builds
+
+    return builds.open_workspace(load(Path(args.recipe), args.set))
+
+
+def _shown(path: Path) -> str:
+    """Relative to where the user stands, when it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _bug(console: Console) -> int:
+    """Nothing of the traceback on the screen: it goes to a file that can be sent to us."""
+    import platform
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="jessy-bug-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(f"jessy-build {__version__} · Python {platform.python_version()}\n")
+        file.write(f"{platform.platform()}\n{traceback.format_exc()}")
+    console.step_error(
+        StepError(
+            "this is a fault of jessy-build, not of your recipe",
+            hint="please report it with the log; what is finished is kept",
+            log=Path(file.name),
+        )
+    )
+    return BUG

@@ -1,0 +1,200 @@
+"""The one SQLite file of a store: artifacts by key, answers by request, builds, file digests."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA = """
+create table if not exists artifacts (
+  key text primary key, step text not null, kind text not null, preimage text not null,
+  tree text not null, facts text not null, seconds real not null, made_at real not null
+) without rowid;
+create table if not exists latest (
+  recipe text not null, step text not null, key text not null, reasons text not null,
+  primary key (recipe, step)
+) without rowid;
+create table if not exists answers (
+  request text primary key, reply text not null, made_at real not null
+) without rowid;
+create table if not exists builds (
+  id integer primary key, recipe text not null, name text not null, version text not null,
+  status text not null, started real not null, seconds real, steps text, config text not null
+);
+create table if not exists files (
+  path text primary key, size integer, mtime integer, ctime integer, inode integer, digest text
+) without rowid;
+"""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What an action made: files by digest, and facts that were measured on the way.
+
+    Facts (seconds, losses, speeds) are no part of `digest`: two runs with equal files are equal.
+    """
+
+    key: str
+    step: str
+    kind: str
+    tree: Mapping[str, tuple[str, int]]
+    """Relative POSIX path → (sha256, bytes)."""
+    facts: Mapping[str, Any]
+    seconds: float
+    made_at: float
+    preimage: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Build:
+    id: int
+    recipe: str
+    name: str
+    version: str
+    status: str
+    started: float
+    seconds: float | None
+    config: Mapping[str, Any]
+    """The recipe as it was resolved."""
+    steps: Mapping[str, str]
+    """Step → key of its artifact."""
+
+
+class Ledger:
+    """Safe for threads, and for several processes on one machine (SQLite's write-ahead log)."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._db.execute("pragma journal_mode=wal")
+        self._db.execute("pragma synchronous=normal")
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+
+    def _rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(sql, args).fetchall()
+
+    def artifact(self, key: str) -> Artifact | None:
+        rows = self._rows(
+            "select key, step, kind, tree, facts, seconds, made_at, preimage"
+            " from artifacts where key = ?",
+            key,
+        )
+        if not rows:
+            return None
+        key, step, kind, tree, facts, seconds, made_at, preimage = rows[0]
+        files = {path: (file[0], file[1]) for path, file in json.loads(tree).items()}
+        return Artifact(
+            key, step, kind, files, json.loads(facts), seconds, made_at, json.loads(preimage)
+        )
+
+    def add_artifact(self, artifact: Artifact) -> None:
+        row = (
+            artifact.key,
+            artifact.step,
+            artifact.kind,
+            json.dumps(artifact.preimage, ensure_ascii=False),
+            json.dumps(artifact.tree),
+            json.dumps(artifact.facts, ensure_ascii=False),
+            artifact.seconds,
+            artifact.made_at,
+        )
+        with self._writing() as db:
+            db.execute("insert or replace into artifacts values (?,?,?,?,?,?,?,?)", row)
+
+    def has_made(self, kind: str, version: int) -> bool:
+        """Whether any artifact of this kind and version exists at all."""
+        sql = (
+            "select 1 from artifacts where kind = ?"
+            " and json_extract(preimage, '$.version') = ? limit 1"
+        )
+        return bool(self._rows(sql, kind, version))
+
+    def forget_artifact(self, key: str) -> None:
+        with self._writing() as db:
+            db.execute("delete from artifacts where key = ?", (key,))
+
+    def latest(self, recipe: str) -> dict[str, tuple[str, list[str]]]:
+        """Step → (key, reasons) of the last build of this recipe that finished the step."""
+        rows = self._rows("select step, key, reasons from latest where recipe = ?", recipe)
+        return {step: (key, json.loads(reasons)) for step, key, reasons in rows}
+
+    def set_latest(self, recipe: str, step: str, key: str, reasons: list[str]) -> None:
+        text = json.dumps(reasons, ensure_ascii=False)
+        with self._writing() as db:
+            db.execute("insert or replace into latest values (?,?,?,?)", (recipe, step, key, text))
+
+    def answer(self, request: str) -> Any | None:
+        rows = self._rows("select reply from answers where request = ?", request)
+        return json.loads(rows[0][0]) if rows else None
+
+    def add_answer(self, request: str, reply: Any) -> None:
+        """Committed before this returns: an answer that was paid for is never asked again."""
+        text = json.dumps(reply, ensure_ascii=False)
+        with self._writing() as db:
+            db.execute(
+                "insert or replace into answers values (?,?,?)", (request, text, time.time())
+            )
+
+    def begin_build(self, recipe: str, name: str, version: str, config: Mapping[str, Any]) -> int:
+        row = (recipe, name, version, "running", time.time(), json.dumps(config))
+        with self._writing() as db:
+            cursor = db.execute(
+                "insert into builds (recipe, name, version, status, started, config)"
+                " values (?,?,?,?,?,?)",
+                row,
+            )
+            return int(cursor.lastrowid or 0)
+
+    def end_build(self, build: int, status: str, seconds: float, steps: Mapping[str, str]) -> None:
+        with self._writing() as db:
+            db.execute(
+                "update builds set status = ?, seconds = ?, steps = ? where id = ?",
+                (status, seconds, json.dumps(steps), build),
+            )
+
+    def builds(self, recipe: str | None = None) -> list[Build]:
+        """Newest first."""
+        sql = (
+            "select id, recipe, name, version, status, started, seconds, config, steps from builds"
+        )
+        where = " where recipe = ?" if recipe else ""
+        rows = self._rows(f"{sql}{where} order by id desc", *([recipe] if recipe else []))
+        return [
+            Build(*row[:7], json.loads(row[7]), json.loads(row[8] or "{}"))  # type: ignore[arg-type]
+            for row in rows
+        ]
+
+    def file(self, path: str) -> tuple[int, int, int, int, str] | None:
+        rows = self._rows(
+            "select size, mtime, ctime, inode, digest from files where path = ?", path
+        )
+        return rows[0] if rows else None
+
+    def set_file(self, path: str, stat: tuple[int, int, int, int], sha256: str) -> None:
+        with self._writing() as db:
+            db.execute("insert or replace into files values (?,?,?,?,?,?)", (path, *stat, sha256))
+
+    def forget_file(self, path: str) -> None:
+        with self._writing() as db:
+            db.execute("delete from files where path = ?", (path,))

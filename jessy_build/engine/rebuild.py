@@ -1,0 +1,110 @@
+"""Decide whether a step must run, and say why. Never runs anything.
+
+Plan and executor both ask here, with the same keys, so that a plan cannot lie.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from jessy_build.engine.ledger import Artifact
+from jessy_build.engine.store import Damaged, Store
+from jessy_build.plan.diff import Change, differences
+from jessy_build.plan.step import Action, Plan, Step
+
+Holds = Callable[[Step, Artifact], bool]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a step runs: a word for it, and what changed where that is known."""
+
+    text: str
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reuse:
+    artifact: Artifact
+
+
+@dataclass(frozen=True)
+class Run:
+    action: Action
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class WillRun:
+    """No such step was ever built here, so it runs whatever its inputs turn out to be."""
+
+    behind: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MayRun:
+    """Not known before the named inputs are made: the step is reused if they come out the same."""
+
+    because: tuple[str, ...]
+
+
+Decision = Reuse | Run | WillRun | MayRun
+
+
+@dataclass(frozen=True)
+class Rebuilder:
+    """Constructive traces: reuse what the same action made, if it is still whole and holds."""
+
+    store: Store
+    holds: Holds
+    before: Mapping[str, Artifact]
+    """The artifacts of this recipe's last build, by step: only to say what changed since."""
+
+    def decide(self, step: Step, made: Mapping[str, Artifact]) -> Decision:
+        """`made` holds the artifacts known so far, by step."""
+        unknown = tuple(sorted({need for need in step.needs.values() if need not in made}))
+        if unknown:
+            known = self.store.ledger.has_made(step.kind, step.version)
+            return MayRun(unknown) if known else WillRun(unknown)
+        inputs = {name: self.store.digest(made[need]) for name, need in step.needs.items()}
+        action = step.action(inputs)
+        artifact = self.store.find(action.key)
+        if artifact is None:
+            return Run(action, self._why(step, action))
+        try:
+            self.store.glance(artifact)
+        except Damaged as damage:
+            return Run(action, Reason(str(damage)))
+        if not self.holds(step, artifact):
+            return Run(action, Reason("the world changed: what it did is no longer so"))
+        return Reuse(artifact)
+
+    def plan(self, plan: Plan) -> dict[str, Decision]:
+        """Every step's decision before anything runs."""
+        made: dict[str, Artifact] = {}
+        decisions: dict[str, Decision] = {}
+        for step in plan:
+            decision = self.decide(step, made)
+            if isinstance(decision, Reuse):
+                made[step.name] = decision.artifact
+            decisions[step.name] = decision
+        return decisions
+
+    def _why(self, step: Step, action: Action) -> Reason:
+        before = self.before.get(step.name)
+        if before is None:
+            return Reason("never built")
+        old = before.preimage
+        if (old["kind"], old["version"]) != (action.kind, action.version):
+            return Reason(f"the step's version {old['version']} became {action.version}")
+        params = differences(old["params"], dict(action.params))
+        inputs = differences(old["inputs"], dict(action.inputs))
+        if params:
+            return Reason(_names(params) + " changed", params)
+        if inputs:
+            return Reason("new " + _names(inputs), ())
+        return Reason("its artifact left the store")
+
+
+def _names(changes: tuple[Change, ...]) -> str:
+    names = [change.field for change in changes]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

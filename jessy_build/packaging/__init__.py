@@ -1,0 +1,1 @@
+"""Turn models into files that other programs load: GGUF in, GGUF out."""

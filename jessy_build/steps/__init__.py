@@ -1,0 +1,58 @@
+"""The only place where recipe, engine and capabilities meet. Each kind of step is one module."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from jessy_build.engine.files import FileDigests
+from jessy_build.engine.kind import StepKind
+from jessy_build.plan.step import Plan
+from jessy_build.steps import (
+    assemble,
+    convert,
+    deploy,
+    evaluate,
+    fetch,
+    fuse,
+    generate,
+    gguf,
+    report,
+    train,
+    validate,
+)
+
+if TYPE_CHECKING:
+    from jessy_build.recipe.load import LoadedRecipe
+
+STEPS: Mapping[str, StepKind] = {
+    fetch.name: fetch,
+    convert.name: convert,
+    generate.name: generate,
+    validate.name: validate,
+    assemble.name: assemble,
+    train.name: train,
+    fuse.name: fuse,
+    gguf.name: gguf,
+    evaluate.name: evaluate,
+    deploy.name: deploy,
+    report.name: report,
+}
+
+POOLS: Mapping[str, int] = {"cpu": 1, "network": 4}
+"""How many steps of a kind run at once: what computes takes the whole machine, one at a time."""
+
+
+def plan(loaded: "LoadedRecipe", digests: FileDigests) -> Plan:
+    """The recipe as steps. Reads the user's files, asks no network."""
+    steps = [
+        *fetch.expand(loaded, digests),
+        *convert.expand(loaded),
+        *generate.expand(loaded),
+        *validate.expand(loaded),
+        *assemble.expand(loaded),
+        *train.expand(loaded),
+        *fuse.expand(loaded),
+        *gguf.expand(loaded),
+        *evaluate.expand(loaded),
+        *deploy.expand(loaded),
+    ]
+    return Plan((*steps, *report.expand(loaded, steps)))

@@ -1,0 +1,88 @@
+"""assemble: rows → train.jsonl and valid.jsonl, byte-identical for the same rows and seed."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jessy_build import digest
+from jessy_build.engine.kind import Facts, Job, always
+from jessy_build.example import Example, read_jsonl
+from jessy_build.plan.step import Step
+
+if TYPE_CHECKING:
+    from jessy_build.recipe.load import LoadedRecipe
+
+name = "assemble"
+version = 1
+holds = always
+
+
+def expand(loaded: "LoadedRecipe") -> list[Step]:
+    dataset = loaded.recipe.dataset
+    params = {"seed": dataset.seed, "valid": dataset.split.valid, "system": loaded.system}
+    span = loaded.span_of("dataset")
+    return [Step(name, name, version, params, {"rows": "validate"}, span=span)]
+
+
+def run(job: Job) -> Facts:
+    params = job.step.params
+    examples = list(read_jsonl(job.inputs["rows"] / "examples.jsonl"))
+    held_out = valid_ids(examples, params["seed"], params["valid"])
+    train = [example for example in examples if example.id not in held_out]
+    valid = [example for example in examples if example.id in held_out]
+    _write(job.out / "train.jsonl", train, params["system"])
+    _write(job.out / "valid.jsonl", valid, params["system"])
+    return {
+        "train": len(train),
+        "valid": len(valid),
+        "composition": [
+            {"category": c, "complexity": level, "language": language, "rows": rows}
+            for (c, level, language), rows in sorted(_cells(examples).items())
+        ],
+    }
+
+
+def valid_ids(examples: Sequence[Example], seed: int, share: float) -> set[str]:
+    """Each row is held out by its own id, so that adding rows moves no other one.
+
+    The share is therefore met on average, not to the row; one row at least is held out wherever
+    the recipe asks for any and two rows exist.
+    """
+    drawn = {example.id: _draw(seed, example.id) for example in examples}
+    chosen = {id for id, value in drawn.items() if value < share}
+    if not chosen and share > 0 and len(drawn) > 1:
+        chosen = {min(drawn, key=lambda id: drawn[id])}
+    return chosen
+
+
+def _draw(seed: int, id: str) -> float:
+    return int(digest.of_value([seed, id])[:13], 16) / 16**13
+
+
+def _write(path: Path, examples: Sequence[Example], system: str | None) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for example in examples:
+            file.write(json.dumps(_row(example, system), ensure_ascii=False) + "\n")
+
+
+def _row(example: Example, system: str | None) -> dict[str, Any]:
+    messages = [{"role": m.role, "content": m.content} for m in example.messages]
+    if system and messages[0]["role"] != "system":
+        messages.insert(0, {"role": "system", "content": system})
+    return {
+        "id": example.id,
+        "category": example.category,
+        "language": example.language,
+        "complexity": example.complexity,
+        "messages": messages,
+    }
+
+
+def _cells(examples: Sequence[Example]) -> Counter[tuple[str, str, str]]:
+    return Counter((e.category, e.complexity, e.language) for e in examples)
+
+
+def summary(facts: Facts) -> str:
+    return f"{facts['train']} train, {facts['valid']} valid"

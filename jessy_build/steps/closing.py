@@ -1,0 +1,82 @@
+"""The last lines of a build: what was made, where it lies, and what to type next."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jessy_build import units
+from jessy_build.console import Summary
+from jessy_build.engine.schedule import Result
+from jessy_build.reports.data import BeforeAfter
+from jessy_build.steps.builds import Workspace
+
+SHOWN = 3
+
+
+def summary(workspace: Workspace, result: Result, *, brief: bool) -> Summary:
+    """`brief` leaves out what the user has seen before: nothing ran."""
+    recipe = workspace.loaded.recipe
+    title = f"{recipe.name} {recipe.version}"
+    if brief:
+        return Summary(title=title, next=tuple(_next(workspace, result)))
+    return Summary(
+        title=title,
+        facts=tuple(_facts(workspace, result)),
+        answers=tuple(_answers(result)),
+        next=tuple(_next(workspace, result)),
+    )
+
+
+def _facts(workspace: Workspace, result: Result) -> Iterator[tuple[str, str]]:
+    folder = workspace.folder
+    if "gguf" in result.made:
+        size = units.size(result.made["gguf"].facts["bytes"])
+        yield ("model", f"{_path(folder / 'model.gguf')}   {size}")
+    if "train" in result.made:
+        yield ("adapter", _path(folder / "adapter"))
+    if "deploy" in result.made:
+        facts = result.made["deploy"].facts
+        on = facts["tag"] if facts["target"] == "ollama" else f"not deployed: {facts['why']}"
+        yield ("ollama", on)
+    if "report" in result.made:
+        yield ("report", _path(folder / "report.html"))
+
+
+def _answers(result: Result) -> Iterator[BeforeAfter]:
+    if "evaluate" not in result.made:
+        return
+    for row in result.made["evaluate"].facts["rows"][:SHOWN]:
+        base, tuned = row["base"], row["tuned"]
+        yield BeforeAfter(row["prompt"], base["text"], _note(base), tuned["text"], _note(tuned))
+
+
+def _note(answer: dict[str, Any]) -> str:
+    end = "" if answer["stopped"] else ", cut off"
+    return f"{answer['tokens']} tokens, {units.duration(answer['seconds'])}{end}"
+
+
+def _next(workspace: Workspace, result: Result) -> Iterator[tuple[str, str]]:
+    recipe = shlex.quote(_path(workspace.loaded.path))
+    run = "just" if (Path.cwd() / "Justfile").exists() else "jessy"
+    if "gguf" in result.made:
+        yield (f"{run} chat {recipe}", "talk to it")
+    builds = [b for b in workspace.store.ledger.builds(workspace.id) if b.status == "done"]
+    if builds:
+        yield (f"{run} diff build:{builds[0].id} {recipe}", "what you changed since this build")
+    if "deploy" in result.made:
+        yield _serve(workspace, result.made["deploy"].facts)
+
+
+def _serve(workspace: Workspace, facts: Any) -> tuple[str, str]:
+    if facts["target"] == "ollama":
+        return (f"ollama run {facts['tag']}", "the same model in Ollama")
+    recipe = workspace.loaded.recipe
+    model = facts.get("model") or recipe.name
+    file = shlex.quote(_path(workspace.folder / "Modelfile"))
+    return (f"ollama create {model} -f {file}", "where an Ollama is installed")
+
+
+def _path(path: Path) -> str:
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,123 @@
+"""deploy: to Ollama where a server answers, and always as a folder that `ollama create` takes."""
+
+from typing import TYPE_CHECKING, Any
+
+from jessy_build import chat
+from jessy_build.engine.events import StepNote, StepProgress
+from jessy_build.engine.kind import Facts, Job
+from jessy_build.engine.ledger import Artifact
+from jessy_build.example import Message
+from jessy_build.plan.step import Step
+from jessy_build.settings import Settings
+from jessy_build.steps import gguf
+
+if TYPE_CHECKING:
+    from jessy_build.packaging.modelfile import Modelfile
+    from jessy_build.recipe.load import LoadedRecipe
+
+name = "deploy"
+version = 1
+
+
+def expand(loaded: "LoadedRecipe") -> list[Step]:
+    recipe = loaded.recipe
+    ollama = recipe.deploy.ollama if recipe.deploy else None
+    params = {
+        "ollama": ollama and {"model": ollama.model, "quantize": ollama.quantize},
+        "version": recipe.version,
+        "modelfile": recipe.modelfile.model_dump(mode="json", exclude_defaults=True),
+        "system": loaded.system,
+    }
+    span = loaded.span_of("deploy" if recipe.deploy else "export")
+    needs = {"model": "gguf", "template": "fuse"}
+    return [Step(name, name, version, params, needs, span=span, payload=recipe.modelfile)]
+
+
+def run(job: Job) -> Facts:
+    from jessy_build.packaging import modelfile, ollama
+
+    talk = chat.Chat.load(job.inputs["template"])
+    made = _modelfile(job, talk)
+    (job.out / "Modelfile").write_text(modelfile.render(made), encoding="utf-8")
+    target = job.step.params["ollama"]
+    if target is None:
+        return {"target": "folder", "why": "the recipe names no server"}
+    host = job.settings.ollama_host
+    server = ollama.version(host)
+    if server is None:
+        job.emit(StepNote(name, f"no Ollama answers at {host}: the model is left as a folder"))
+        return {"target": "folder", "why": f"no Ollama answers at {host}", **target}
+    deployed = ollama.deploy(
+        ollama.Deployment(
+            host=host,
+            model=target["model"],
+            version=job.step.params["version"],
+            gguf=job.inputs["model"] / gguf.FILE,
+            modelfile=made,
+            quantize=target["quantize"],
+            expected_prompts=_probes(job, talk),
+            bos=talk.bos,
+            allow_remote="OLLAMA_HOST" in job.settings.env,
+        ),
+        lambda done, total, text: job.emit(StepProgress(name, done, total, "bytes", text)),
+    )
+    return {
+        "target": "ollama",
+        "host": host,
+        "tag": deployed.tag,
+        "digest": deployed.digest,
+        "server": deployed.server_version,
+    }
+
+
+def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
+    """False when a server answers that does not serve this build: the key alone cannot know."""
+    from jessy_build.packaging import ollama
+
+    if step.params["ollama"] is None:
+        return True
+    facts = artifact.facts
+    if facts["target"] == "folder":
+        return ollama.version(settings.ollama_host) is None
+    if ollama.version(settings.ollama_host) is None:
+        return True
+    return ollama.serving(settings.ollama_host, facts["tag"]) == facts["digest"]
+
+
+def _modelfile(job: Job, talk: chat.Chat) -> "Modelfile":
+    from jessy_build.packaging.modelfile import Message as Turn
+    from jessy_build.packaging.modelfile import Modelfile
+
+    config = job.step.payload
+    template = chat.ollama_template(talk)
+    parameters: dict[str, Any] = config.parameters.given()
+    stops = dict.fromkeys((*template.stops, *parameters.get("stop", ())))
+    return Modelfile(
+        from_=f"./{gguf.FILE}",
+        parameters={**parameters, "stop": tuple(stops)},
+        system=job.step.params["system"],
+        template=template.text,
+        messages=tuple(Turn(turn.role, turn.content) for turn in config.messages),
+    )
+
+
+def _probes(job: Job, talk: chat.Chat) -> tuple[tuple[tuple[Message, ...], str], ...]:
+    """Conversations that the server must render exactly as the training did."""
+    system = job.step.params["system"]
+    first = (Message("system", system),) if system else ()
+    given = tuple(Message(turn.role, turn.content) for turn in job.step.payload.messages)
+    turns = (
+        (Message("user", "sana bisi sorucam"),),
+        (
+            Message("user", "Merhaba, nasılsın? 🙂"),
+            Message("assistant", "İyiyim, sen?"),
+            Message("user", "and you?  {{ .System }}"),
+        ),
+    )
+    return tuple((turn, talk.render((*first, *given, *turn), generate=True)) for turn in turns)
+
+
+def summary(facts: Facts) -> str:
+    if facts["target"] == "ollama":
+        return f"{facts['tag']} on Ollama {facts['server']}"
+    return f"a folder with GGUF and Modelfile ({facts['why']})"

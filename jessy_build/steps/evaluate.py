@@ -1,0 +1,99 @@
+"""evaluate: the same prompts asked of base and tuned model in the same runtime, side by side."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from jessy_build import chat
+from jessy_build.engine.events import StepProgress
+from jessy_build.engine.kind import Facts, Job, always
+from jessy_build.example import Message
+from jessy_build.plan.step import Step
+from jessy_build.steps import gguf
+
+if TYPE_CHECKING:
+    from jessy_build.recipe.load import LoadedRecipe
+
+name = "evaluate"
+version = 1
+holds = always
+
+
+def expand(loaded: "LoadedRecipe") -> list[Step]:
+    evaluate = loaded.recipe.evaluate
+    if evaluate is None:
+        return []
+    params = {
+        "prompts": [asdict(prompt) for prompt in loaded.evaluate_prompts],
+        "max_tokens": evaluate.max_tokens,
+        "kind": loaded.recipe.export.gguf,
+        "system": loaded.system,
+    }
+    needs = {"base": "convert", "tuned": "gguf", "template": "fuse"}
+    return [Step(name, name, version, params, needs, span=loaded.span_of("evaluate"))]
+
+
+def run(job: Job) -> Facts:
+    from jessy_build.packaging import gguf_write
+
+    # The base is written the same way as the tuned model, so that the times compare.
+    base = job.work / "base.gguf"
+    if not base.exists():
+        gguf_write.write(job.inputs["base"], base, kind=job.step.params["kind"], name="base")
+    talk = chat.Chat.load(job.inputs["template"])
+    answers = {
+        "base": _ask(job, "base", base, talk),
+        "tuned": _ask(job, "tuned", job.inputs["tuned"] / gguf.FILE, talk),
+    }
+    rows = [
+        {**prompt, "base": answers["base"][i], "tuned": answers["tuned"][i]}
+        for i, prompt in enumerate(job.step.params["prompts"])
+    ]
+    # Times are facts: the answers alone make the artifact.
+    texts = [{**row, "base": row["base"]["text"], "tuned": row["tuned"]["text"]} for row in rows]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in texts]
+    (job.out / "answers.jsonl").write_text("".join(lines), encoding="utf-8")
+    return {"rows": rows, "base": _middle(answers["base"]), "tuned": _middle(answers["tuned"])}
+
+
+def _ask(job: Job, who: str, model: Path, talk: chat.Chat) -> list[dict[str, Any]]:
+    from jessy_build.runtimes import llamacpp
+
+    prompts = job.step.params["prompts"]
+    offset = 0 if who == "base" else len(prompts)
+    answers = []
+    with llamacpp.open(model, talk.stops) as runtime:
+        runtime.ask(talk.render((Message("user", "."),), generate=True), 1)  # the first one loads
+        for number, prompt in enumerate(prompts, start=1):
+            if job.cancelled():
+                raise KeyboardInterrupt
+            text = talk.render(
+                _messages(prompt["prompt"], job.step.params["system"]), generate=True
+            )
+            answers.append(asdict(runtime.ask(text, job.step.params["max_tokens"])))
+            job.emit(StepProgress(job.step.name, offset + number, 2 * len(prompts), "answers", who))
+    return answers
+
+
+def _messages(prompt: str, system: str | None) -> tuple[Message, ...]:
+    user = Message("user", prompt)
+    return (Message("system", system), user) if system else (user,)
+
+
+def _middle(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "tokens": median(a["tokens"] for a in answers),
+        "seconds": median(a["seconds"] for a in answers),
+        "stopped": sum(a["stopped"] for a in answers),
+        "answers": len(answers),
+    }
+
+
+def summary(facts: Facts) -> str:
+    base, tuned = facts["base"], facts["tuned"]
+    return (
+        f"median answer {base['tokens']:.0f} → {tuned['tokens']:.0f} tokens,"
+        f" {base['seconds']:.1f} → {tuned['seconds']:.1f} s"
+    )

@@ -1,0 +1,79 @@
+"""validate: no bad row reaches the model; each rejected one is named with its rule and reason."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jessy_build import validators
+from jessy_build.diagnostics import StepError
+from jessy_build.engine.events import StepNote
+from jessy_build.engine.kind import Facts, Job, always
+from jessy_build.example import read_jsonl, write_jsonl
+from jessy_build.plan.step import Step
+from jessy_build.validators import Finding
+
+if TYPE_CHECKING:
+    from jessy_build.recipe.load import LoadedRecipe
+
+name = "validate"
+version = 1
+holds = always
+
+SHOWN = 10
+
+
+def expand(loaded: "LoadedRecipe") -> list[Step]:
+    rules = loaded.recipe.dataset.validate_
+    words = {level: list(spec.words) for level, spec in loaded.recipe.complexity.items()}
+    params = {
+        "rules": rules.model_dump(mode="json"),
+        "words": words,
+        "order": list(loaded.recipe.categories),
+    }
+    needs = {category: f"generate:{category}" for category in loaded.recipe.categories}
+    return [Step(name, name, version, params, needs, span=loaded.span_of("dataset.validate"))]
+
+
+def run(job: Job) -> Facts:
+    examples = [
+        example
+        for category in job.step.params["order"]
+        for example in read_jsonl(job.inputs[category] / "examples.jsonl")
+    ]
+    findings = list(validators.check(examples, job.step.params["rules"], job.step.params["words"]))
+    bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
+    if bad and job.step.params["rules"]["on_reject"] == "fail":
+        raise _rejected(findings, len(bad), len(examples))
+    for finding in findings[:SHOWN]:
+        job.emit(StepNote(job.step.name, _line(finding)))
+    kept = [example for example in examples if (example.id, example.origin.source) not in bad]
+    if not kept:
+        raise StepError(
+            f"all {len(examples)} rows were rejected",
+            hint="read the findings above; dataset.validate in the recipe sets the rules",
+        )
+    write_jsonl(job.out / "examples.jsonl", kept)
+    rows = [json.dumps(asdict(finding), ensure_ascii=False) + "\n" for finding in findings]
+    (job.out / "findings.jsonl").write_text("".join(rows), encoding="utf-8")
+    rules = dict(Counter(finding.rule for finding in findings))
+    return {"rows": len(kept), "rejected": len(examples) - len(kept), "by_rule": rules}
+
+
+def _rejected(findings: Sequence[Finding], bad: int, rows: int) -> StepError:
+    lines = [_line(finding) for finding in findings if finding.severity == "error"]
+    more = f"\n  and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return StepError(
+        f"{bad} of {rows} rows break the rules:\n  " + "\n  ".join(lines[:SHOWN]) + more,
+        hint="mend the rows, or set dataset.validate.on_reject: drop to go on without them",
+    )
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.where}: {finding.rule}: {finding.message}"
+
+
+def summary(facts: Facts) -> str:
+    rejected = f", {facts['rejected']} rejected" if facts["rejected"] else ", none rejected"
+    return f"{facts['rows']} rows{rejected}"

@@ -1,0 +1,74 @@
+"""Who gives the examples: one module a teacher, listed here. Importing this loads no SDK."""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field
+
+from jessy_build.example import Reply, Request
+from jessy_build.settings import Settings
+from jessy_build.teachers import anthropic, curated, ollama
+from jessy_build.teachers.asking import Malformed, example_schema, parse
+
+__all__ = [
+    "ASKING",
+    "TEACHERS",
+    "Asking",
+    "Config",
+    "Malformed",
+    "Teacher",
+    "example_schema",
+    "parse",
+]
+
+TEACHERS: dict[str, ModuleType] = {
+    "curated": curated,
+    "anthropic": anthropic,
+    "ollama": ollama,
+}
+
+Config = Annotated[curated.Config | anthropic.Config | ollama.Config, Field(discriminator="kind")]
+"""What may stand under a name in `teachers:` of a recipe."""
+
+
+class Teacher(Protocol):
+    """An open connection to a teacher that can be asked. Several `ask`s may run at once."""
+
+    # How many requests it should have in flight; the caller keeps to it.
+    concurrency: int
+
+    async def ask(self, request: Request) -> Reply:
+        # One answer to one request made by the same module's `request`. It waits and tries again
+        # where that can help, and raises StepError with the next move where it cannot; an answer
+        # that was cut off or refused is a Reply that says so. Cancelling it closes its connection.
+        ...
+
+    async def close(self) -> None:
+        # Gives connections back. Nothing is asked afterwards.
+        ...
+
+
+class Asking(Protocol):
+    """A module of a teacher that is asked over the network, beside its `Config`."""
+
+    def open(self, config: Any, settings: Settings) -> Teacher:
+        # Needs what is needed to ask (a package, a key) and says what is missing as StepError.
+        # Sends nothing yet. Keys come from `settings.env` and go nowhere else.
+        ...
+
+    def request(
+        self,
+        config: Any,
+        *,
+        prompt: str,
+        system: str | None = None,
+        schema: Mapping[str, Any] | None = None,
+        sample: int = 0,
+    ) -> Request:
+        # All of the config that changes an answer, and nothing else: neither host nor speed.
+        ...
+
+
+ASKING: dict[str, Asking] = {"anthropic": anthropic, "ollama": ollama}
+"""The teachers that are asked; the others bring their rows."""

@@ -1,0 +1,308 @@
+"""Claude through the Messages API. The SDK's retries are the only retries."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pydantic import Field
+
+from jessy_build.config import Config as BaseConfig
+from jessy_build.diagnostics import MissingPackage, StepError
+from jessy_build.example import Reply, Request, Stop, Usage
+from jessy_build.settings import Settings
+from jessy_build.teachers import asking
+
+if TYPE_CHECKING:
+    import anthropic as sdk
+
+KEY = "ANTHROPIC_API_KEY"
+HOST = "ANTHROPIC_BASE_URL"
+DEFAULT_HOST = "https://api.anthropic.com"
+RETRIES = 4
+LONGEST_CONNECT = 10.0
+LONGEST_WAIT = 120.0
+"""Seconds. A server that asks for more is told to the user instead of slept through."""
+
+STOPS: Mapping[str | None, Stop] = {
+    "end_turn": "end",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
+
+
+class Config(BaseConfig):
+    """Claude through Anthropic's Messages API. The key comes from ANTHROPIC_API_KEY."""
+
+    kind: Literal["anthropic"]
+    model: str = Field(min_length=1)
+    """A model id of Anthropic's, as claude-haiku-5-5."""
+    max_tokens: int = Field(default=1024, ge=1, le=16_000)
+    """The longest answer; one that is cut off never becomes an example."""
+    concurrency: int = Field(default=8, ge=1, le=256)
+    """Requests in flight at once."""
+    timeout: float = Field(default=120, gt=0, le=3600)
+    """Seconds to wait for one answer."""
+
+
+def request(
+    config: Config,
+    *,
+    prompt: str,
+    system: str | None = None,
+    schema: Mapping[str, Any] | None = None,
+    sample: int = 0,
+) -> Request:
+    return Request(
+        provider="anthropic",
+        model=config.model,
+        messages=asking.messages(prompt, system),
+        max_tokens=config.max_tokens,
+        # Said outright, since the default differs from model to model and its tokens are paid.
+        params={"thinking": {"type": "disabled"}},
+        schema=schema,
+        sample=sample,
+    )
+
+
+def open(config: Config, settings: Settings, *, retries: int = RETRIES) -> "Claude":
+    key = _key(settings)
+    url = settings.env.get(HOST) or DEFAULT_HOST
+    host = asking.host_of(url, named_by=HOST)
+    loopback = asking.is_loopback(url)
+    if settings.offline and not loopback:
+        raise StepError(
+            f"the teacher '{config.model}' answers at {host}, and this build is offline",
+            hint="unset JESSY_OFFLINE, or give the category a local teacher",
+        )
+    try:
+        import anthropic as sdk
+    except ImportError:
+        raise MissingPackage(
+            "anthropic",
+            needed_for="a teacher of kind anthropic",
+            install="uv pip install anthropic",
+        ) from None
+    client = sdk.AsyncAnthropic(
+        api_key=key,
+        base_url=url,
+        timeout=sdk.Timeout(config.timeout, connect=min(config.timeout, LONGEST_CONNECT)),
+        max_retries=retries,
+        http_client=sdk.DefaultAsyncHttpxClient(
+            # A redirect would carry the prompts to a host that nobody named.
+            follow_redirects=False,
+            # This machine is asked directly, whatever proxy the environment names.
+            mounts={host: None} if loopback else {},
+        ),
+        middleware=[_guard(config, host)],
+        open_telemetry=False,
+    )
+    return Claude(client, config, host, key)
+
+
+class Claude:
+    def __init__(self, client: "sdk.AsyncAnthropic", config: Config, host: str, key: str) -> None:
+        self.concurrency = config.concurrency
+        self._client = client
+        self._config = config
+        self._host = host
+        self._key = key
+
+    async def ask(self, request: Request) -> Reply:
+        began = time.perf_counter()
+        message = await self._create(request)
+        reason = message.stop_reason
+        if reason not in STOPS:
+            raise StepError(
+                f"{self._host} ended an answer with '{reason}', which nobody asked for",
+                hint=f"name another model; {asking.KEPT}",
+            )
+        return Reply(
+            text="".join(block.text for block in message.content if block.type == "text"),
+            stop=STOPS[reason],
+            usage=_usage(message.usage),
+            seconds=time.perf_counter() - began,
+            model=message.model,
+            request=request.digest,
+        )
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _create(self, request: Request) -> "sdk.types.Message":
+        import anthropic as sdk
+
+        try:
+            message = await self._client.messages.create(**_body(request))
+        except sdk.APIStatusError as error:
+            failed = self._refused(error)
+        except (sdk.APITimeoutError, _Late):
+            failed = StepError(
+                f"{self._host} gave no answer within {self._config.timeout:g} s",
+                hint=f"raise `timeout` of the teacher, or build again later; {asking.KEPT}",
+            )
+        except sdk.APIConnectionError as error:
+            failed = self._unreachable(error)
+        except (sdk.AnthropicError, ValueError):
+            failed = self._no_message()
+        else:
+            if isinstance(message, sdk.types.Message) and _is_whole(message):
+                return message
+            failed = self._no_message()
+        # Raised out here, so that no SDK error hangs on it: that holds the request and its key.
+        raise failed
+
+    def _refused(self, error: "sdk.APIStatusError") -> StepError:
+        said = asking.scrub(error.api_message or f"HTTP {error.status_code}", [self._key])
+        status = error.status_code
+        model = self._config.model
+        match status:
+            case 401:
+                problem = f"{self._host} does not accept the key in {KEY} (401)"
+                hint = f"set {KEY} to a key that is valid there; {asking.KEPT}"
+            case 402:
+                problem = f"{self._host} wants a payment first (402): {said}"
+                hint = f"see the billing page of your account; {asking.KEPT}"
+            case 403:
+                problem = f"the key in {KEY} may not use '{model}' (403): {said}"
+                hint = "use a key that may, or name another model"
+            case 404:
+                problem = f"{self._host} knows no model '{model}' (404)"
+                hint = _did_you_mean(model)
+            case 429:
+                problem = f"{self._host} still limits the rate after all tries (429): {said}"
+                hint = (
+                    f"lower `concurrency` of the teacher (it is {self.concurrency}), "
+                    f"or build again later; {asking.KEPT}"
+                )
+            case _ if status >= 500:
+                problem = f"{self._host} failed after all tries ({status}): {said}"
+                hint = f"build again later; {asking.KEPT}"
+            case _:
+                problem = f"{self._host} does not take the request ({status}): {said}"
+                hint = "does this model offer what the recipe asks of it?"
+        return StepError(problem, hint=hint)
+
+    def _unreachable(self, error: "sdk.APIConnectionError") -> StepError:
+        cause = asking.scrub(str(error.__cause__ or error), [self._key])
+        return StepError(
+            f"no answer from {self._host}: {cause}",
+            hint=f"is this machine online, and {HOST} right if it is set? {asking.KEPT}",
+        )
+
+    def _no_message(self) -> StepError:
+        return StepError(
+            f"{self._host} answered with something that is no message",
+            hint=f"if {HOST} is set, it must name a server that speaks the Messages API",
+        )
+
+
+class _Late(Exception):
+    """Kept apart from the SDK's own timeout, which counts from byte to byte."""
+
+
+def _guard(config: Config, host: str) -> "sdk.AsyncMiddlewareCallable":
+    """Runs once for each try: a limit on its whole time, and no tries that cannot help."""
+    import anthropic as sdk
+
+    class Late(sdk.RetryableError, _Late):
+        pass
+
+    async def guard(
+        request: sdk.APIRequest, proceed: Callable[[sdk.APIRequest], Awaitable[Any]]
+    ) -> Any:
+        try:
+            async with asyncio.timeout(config.timeout):
+                response = await proceed(request)
+        except TimeoutError:
+            raise Late from None
+        if response.status_code in (402, 429) and _spent(response.http_response):
+            raise StepError(
+                f"the spend limit of the account at {host} is reached ({response.status_code})",
+                hint=f"raise the limit, or wait until it starts afresh; {asking.KEPT}",
+            )
+        wait = _asked_wait(response.headers)
+        if response.status_code >= 400 and wait > LONGEST_WAIT:
+            raise StepError(
+                f"{host} asks to wait {wait:.0f} s before the next request",
+                hint=f"build again after that; {asking.KEPT}",
+            )
+        return response
+
+    return guard
+
+
+def _spent(response: Any) -> bool:
+    """Whether the account's money is used up, which a 429 can mean as well as haste."""
+    try:
+        error = response.json()["error"]
+        return "spend_limit" in error["details"]["error_code"]
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _asked_wait(headers: Mapping[str, str]) -> float:
+    try:
+        return float(headers.get("retry-after", "0"))
+    except ValueError:
+        return 0.0
+
+
+def _body(request: Request) -> dict[str, Any]:
+    """The request as the SDK takes it: the system text apart, the schema as output format."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "max_tokens": request.max_tokens,
+        "messages": [
+            {"role": message.role, "content": message.content}
+            for message in request.messages
+            if message.role != "system"
+        ],
+        **request.params,
+    }
+    if system := "\n\n".join(m.content for m in request.messages if m.role == "system"):
+        body["system"] = system
+    if request.schema is not None:
+        body["output_config"] = {"format": {"type": "json_schema", "schema": request.schema}}
+    return body
+
+
+def _is_whole(message: "sdk.types.Message") -> bool:
+    """The SDK builds a Message out of any JSON object, whatever is missing from it."""
+    has_content = isinstance(getattr(message, "content", None), list)
+    has_usage = getattr(message, "usage", None) is not None
+    return has_content and has_usage and isinstance(getattr(message, "model", None), str)
+
+
+def _usage(usage: "sdk.types.Usage") -> Usage:
+    details = usage.output_tokens_details
+    return Usage(
+        # What is written to a cache was not read from one: it is paid like new input.
+        input_tokens=usage.input_tokens + (usage.cache_creation_input_tokens or 0),
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cache_read_input_tokens or 0,
+        thinking_tokens=details.thinking_tokens if details else 0,
+    )
+
+
+def _did_you_mean(model: str) -> str:
+    """The SDK lists the ids that it was made with; newer ones are valid too."""
+    from anthropic.types import model_param
+
+    known = [name for part in get_args(model_param.ModelParam) for name in get_args(part)]
+    close = get_close_matches(model, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else "look up the model's id in your account"
+
+
+def _key(settings: Settings) -> str:
+    key = settings.env.get(KEY, "").strip()
+    if not key:
+        raise StepError(
+            f"the teacher is asked with a key, and {KEY} is not set",
+            hint=f"export {KEY}=..., or give the category another teacher",
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise StepError(f"{KEY} holds characters that no key has", hint=f"set {KEY} afresh")
+    return key

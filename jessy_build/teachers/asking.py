@@ -1,0 +1,99 @@
+"""What the asked teachers share: the shape of an example, reading it back, hosts and keys."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from jessy_build.diagnostics import StepError
+from jessy_build.example import Message
+
+KEPT = "what was answered is kept: the next build asks only for what is missing"
+
+
+class Malformed(Exception):
+    """The teacher answered, but not with an example. `reason` says what is wrong with it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _SingleTurn(BaseModel):
+    """Servers promise the schema and do not always keep it: every answer is checked again."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
+
+    user: str
+    assistant: str
+
+
+def example_schema() -> Mapping[str, Any]:
+    """One question and its answer, as the JSON schema that structured output takes."""
+    return {
+        "type": "object",
+        "properties": {"user": {"type": "string"}, "assistant": {"type": "string"}},
+        "required": ["user", "assistant"],
+        "additionalProperties": False,
+    }
+
+
+def parse(reply_text: str) -> tuple[Message, Message]:
+    """The question and the answer in a reply to `example_schema`; raises `Malformed`."""
+    try:
+        turn = _SingleTurn.model_validate_json(reply_text)
+    except ValidationError as error:
+        raise Malformed(_first(error)) from None
+    for role in ("user", "assistant"):
+        if not getattr(turn, role):
+            raise Malformed(f"'{role}' is empty")
+    return Message("user", turn.user), Message("assistant", turn.assistant)
+
+
+def _first(error: ValidationError) -> str:
+    """The first problem is enough: the answer is asked afresh, not mended."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return f"'{field}': {first['msg']}" if field else first["msg"]
+
+
+def messages(prompt: str, system: str | None) -> tuple[Message, ...]:
+    asked = Message("user", prompt)
+    return (Message("system", system), asked) if system else (asked,)
+
+
+def host_of(url: str, *, named_by: str) -> str:
+    """The URL as it may be told to anybody: scheme, host and port, no user and no password."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        parts = None
+    hostname = parts.hostname if parts and parts.scheme in ("http", "https") else None
+    if parts is None or not hostname or any(letter.isspace() for letter in hostname):
+        raise StepError(
+            f"{named_by} holds no address of a server",
+            hint=f"set {named_by} to something like http://127.0.0.1:8080",
+        )
+    host = f"[{hostname}]" if ":" in hostname else hostname
+    return f"{parts.scheme}://{host}{port}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the server is on this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def scrub(text: str, secrets: Iterable[str]) -> str:
+    """The text without the keys: a server may repeat in an error what it was sent."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "[key]")
+    return text

@@ -1,0 +1,1 @@
+"""How a base learns from a data set. `lora` is the one way there is."""

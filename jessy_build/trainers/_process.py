@@ -1,0 +1,148 @@
+"""The training process as its parent sees it: start, listen, stop, and say why it died."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from jessy_build.diagnostics import StepError
+
+PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
+LOOK_SECONDS = 0.2
+STOP_SECONDS = 15.0
+"""For writing the checkpoint. Normally it takes less than two."""
+OUT_OF_MEMORY = ("memoryerror", "bad_alloc", "insufficient memory", "out of memory", "[malloc]")
+LESS_MEMORY = "lower train.batch_tokens or train.batch_size, or close other programs; "
+RESUMES = "the next build goes on from the last checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    process: "subprocess.Popen[str]"
+    log: Path
+    lines: "queue.Queue[str | None]"
+
+    def listen(self, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        """What the child says, until it has ended. A child that failed raises StepError."""
+        while True:
+            if cancelled():
+                raise KeyboardInterrupt
+            try:
+                line = self.lines.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            if line is None:
+                break
+            said = json.loads(line)
+            if said["event"] == "failed":
+                raise StepError(said["problem"], hint=said["hint"], log=self.log)
+            yield said
+        if code := self.process.wait():
+            raise _died(code, self.log)
+
+    def stop(self) -> None:
+        """Ask for a checkpoint and the end, by closing the child's input."""
+        if self.process.poll() is None and self.process.stdin:
+            self.process.stdin.close()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@contextmanager
+def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
+    """The child keeps an eye on its input: when it ends, its parent is gone, however it died."""
+    work.mkdir(parents=True, exist_ok=True)
+    log = work / "train.log"
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "jessy_build.trainers._child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+            env=_environment(),
+            # Ctrl-C in the terminal is the parent's to hear; it then asks the child to stop.
+            start_new_session=True,
+        )
+    child = Child(process, log, queue.Queue())
+    assert process.stdin and process.stdout
+    reader = threading.Thread(target=_read, args=(process.stdout, child.lines), daemon=True)
+    reader.start()
+    try:
+        _tell(process.stdin, order)
+        yield child
+    finally:
+        try:
+            child.stop()
+        finally:
+            # A second Ctrl-C does not wait for the checkpoint.
+            child.kill()
+            reader.join(1)
+            process.stdout.close()
+
+
+def _tell(stdin: IO[str], order: dict[str, Any]) -> None:
+    try:
+        stdin.write(json.dumps(order) + "\n")
+        stdin.flush()
+    except BrokenPipeError:
+        pass  # It died at once; its exit code says why.
+
+
+def _read(stdout: IO[str], lines: "queue.Queue[str | None]") -> None:
+    for line in stdout:
+        lines.put(line)
+    lines.put(None)
+
+
+def _environment() -> dict[str, str]:
+    known = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        # So the child finds this very package from any folder, installed or not.
+        "PYTHONPATH": os.pathsep.join([str(PACKAGE_FOLDER), *([known] if known else [])]),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
+
+
+def _died(code: int, log: Path) -> StepError:
+    last = _last_line(log)
+    if code == -signal.SIGKILL:
+        return StepError(
+            "the training process was killed from outside; mostly that is the system, short of "
+            "memory",
+            hint=LESS_MEMORY + RESUMES,
+            log=log,
+        )
+    if any(word in last.lower() for word in OUT_OF_MEMORY):
+        return StepError(
+            f"training ran out of memory: {last}", hint=LESS_MEMORY + RESUMES, log=log
+        )
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    return StepError(
+        f"the training process ended {how}{': ' + last if last else ''}",
+        hint=f"its log has the rest; {RESUMES}",
+        log=log,
+    )
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text("utf-8", "replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,39 @@
+"""What a validator says about a row, and the limits it holds rows against."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from jessy_build.example import Example
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken rule. Rows that ask the same share an id, so `where` tells which one is meant."""
+
+    example_id: str
+    rule: str
+    severity: Severity
+    message: str
+    where: str
+    """As in `Origin.source`: a line of a file, or a teacher's request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the recipe asks of rows, in the recipe's words."""
+
+    words: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By complexity level, both ends included. A level that is not here has no limits."""
+    min_chars: int = 1
+
+
+def error(example: Example, rule: str, message: str) -> Finding:
+    return Finding(example.id, rule, "error", message, example.origin.source)
+
+
+def excerpt(text: str, most: int = 60) -> str:
+    text = " ".join(text.split())
+    return f"'{text if len(text) <= most else text[: most - 1] + '…'}'"

@@ -1,0 +1,403 @@
+"""The Claude teacher: the real SDK against a loopback server, with every fault it must survive."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from jessy_build.diagnostics import StepError
+from jessy_build.example import Reply, Request
+from jessy_build.settings import Settings
+from jessy_build.teachers import TEACHERS, anthropic, example_schema, parse
+from tests.loopback import messages_api as api
+from tests.loopback.server import Drip, Drop, HalfBody, Loopback, Seen, Slow, Status, Step
+
+KEY = "sk-ant-test-0123456789abcdefghij"
+
+
+def config(**fields: Any) -> anthropic.Config:
+    return anthropic.Config(kind="anthropic", model="claude-haiku-5-5", **fields)
+
+
+def settings(url: str = "", *, key: str = KEY, offline: bool = False) -> Settings:
+    env = {"ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": url}
+    here = Path("project")
+    return Settings(here, here / ".jessy", "http://127.0.0.1:1", offline=offline, env=env)
+
+
+def question(prompt: str = "Bir soru yaz.", **fields: Any) -> Request:
+    return anthropic.request(config(), prompt=prompt, schema=example_schema(), **fields)
+
+
+def ask(
+    server: Loopback, request: Request | None = None, *, retries: int = 3, **fields: Any
+) -> Reply:
+    async def once() -> Reply:
+        teacher = anthropic.open(config(**fields), settings(server.url), retries=retries)
+        try:
+            return await teacher.ask(request or question())
+        finally:
+            await teacher.close()
+
+    return asyncio.run(once())
+
+
+def refused(server: Loopback, **fields: Any) -> StepError:
+    """The error of one ask; no text of it, nor of anything that hangs on it, holds the key."""
+    with pytest.raises(StepError) as caught:
+        ask(server, **fields)
+    error = caught.value
+    for text in (error.problem, error.hint, repr(error), str(error)):
+        assert KEY not in text
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    assert error.hint
+    return error
+
+
+def test_an_answer_becomes_a_reply_with_its_usage_and_its_request() -> None:
+    request = question("Selamlaşan biri ne yazar?")
+    answer = api.said(
+        '{"user": "naber", "assistant": "iyiyim"}',
+        "claude-haiku-5-5-20261001",
+        cache_creation_input_tokens=100,
+        cache_read_input_tokens=1000,
+        output_tokens_details={"thinking_tokens": 3},
+    )
+    with api.MessagesServer(answer) as server:
+        reply = ask(server, request)
+    assert parse(reply.text)[1].content == "iyiyim"
+    assert (reply.stop, reply.model) == ("end", "claude-haiku-5-5-20261001")
+    assert reply.request == request.digest
+    assert reply.usage.input_tokens == 111
+    assert reply.usage.cached_input_tokens == 1000
+    assert (reply.usage.output_tokens, reply.usage.thinking_tokens) == (7, 3)
+    assert 0 < reply.seconds < 10
+    assert server.count == 1
+
+
+def test_what_is_sent_is_the_request_and_thinking_is_off() -> None:
+    with api.MessagesServer() as server:
+        ask(server, question("Soru?", system="Kısa konuş."), max_tokens=300)
+    sent = server.seen[0]
+    assert sent.path == "/v1/messages"
+    assert sent.body == {
+        "model": "claude-haiku-5-5",
+        "max_tokens": 1024,
+        "system": "Kısa konuş.",
+        "messages": [{"role": "user", "content": "Soru?"}],
+        "thinking": {"type": "disabled"},
+        "output_config": {"format": {"type": "json_schema", "schema": dict(example_schema())}},
+    }
+    assert KEY in sent.headers["authorization"] or sent.headers.get("x-api-key") == KEY
+
+
+def test_without_system_and_schema_neither_is_sent() -> None:
+    with api.MessagesServer() as server:
+        ask(server, anthropic.request(config(), prompt="Merhaba"))
+    assert {"system", "output_config"}.isdisjoint(server.seen[0].body)
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "stop"),
+    [
+        ("end_turn", "end"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("refusal", "refusal"),
+    ],
+)
+def test_only_a_finished_answer_counts_as_finished(stop_reason: str, stop: str) -> None:
+    with api.MessagesServer(api.said('{"user": "a"', stop_reason=stop_reason)) as server:
+        assert ask(server).stop == stop
+    assert server.count == 1
+
+
+def test_an_ending_that_nobody_asked_for_is_an_error() -> None:
+    with api.MessagesServer(api.said("", stop_reason="pause_turn")) as server:
+        assert "pause_turn" in refused(server).problem
+
+
+FAULTS: Mapping[str, Step] = {
+    "rate limit": api.rate_limited(),
+    "overload": api.overloaded(),
+    "internal error": api.failed(),
+    "dropped connection": Drop(),
+    "half a body": HalfBody(api.said('{"user": "a", "assistant": "b"}')),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_passing_fault_costs_one_more_request(fault: Step) -> None:
+    with api.MessagesServer(fault) as server:
+        assert ask(server).stop == "end"
+    assert server.count == 2
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_retries_are_the_sdks_and_are_not_multiplied(retries: int) -> None:
+    with api.MessagesServer(*[api.overloaded()] * 20) as server:
+        error = refused(server, retries=retries)
+    assert server.count == 1 + retries
+    assert "529" in error.problem
+    assert "overloaded" in error.problem
+    assert "kept" in error.hint
+
+
+def test_the_wait_that_the_server_asks_for_is_kept() -> None:
+    with api.MessagesServer(api.rate_limited(after_ms=400)) as server:
+        assert ask(server).seconds >= 0.4
+
+
+def test_a_lasting_rate_limit_names_the_recipes_word_for_it() -> None:
+    with api.MessagesServer(*[api.rate_limited()] * 20) as server:
+        error = refused(server, concurrency=5)
+    assert "429" in error.problem
+    assert "`concurrency` of the teacher (it is 5)" in error.hint
+
+
+def test_a_reached_spend_limit_stops_at_the_first_answer() -> None:
+    with api.MessagesServer(*[api.spent()] * 20) as server:
+        error = refused(server)
+    assert server.count == 1
+    assert "spend limit" in error.problem
+
+
+def test_a_wait_of_an_hour_is_told_and_not_slept() -> None:
+    late = api.error(429, "rate_limit_error", "later", retry_after="3600")
+    began = time.monotonic()
+    with api.MessagesServer(late) as server:
+        assert "3600 s" in refused(server).problem
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("answer", "in_problem", "in_hint"),
+    [
+        (
+            api.error(401, "authentication_error", f"bad key {KEY}"),
+            "does not accept the key",
+            "set ANTHROPIC_API_KEY",
+        ),
+        (api.error(402, "billing_error", f"pay for {KEY}"), "payment", "billing"),
+        (
+            api.error(403, "permission_error", f"not for {KEY}"),
+            "may not use 'claude-haiku-5-5'",
+            "another model",
+        ),
+        (
+            api.error(400, "invalid_request_error", f"{KEY} is no"),
+            "does not take the request (400): [key] is no",
+            "model",
+        ),
+        (Status(307, "", {"location": "http://127.0.0.1:9/elsewhere"}), "(307)", ""),
+    ],
+    ids=["401", "402", "403", "400", "307"],
+)
+def test_what_no_retry_can_mend_is_asked_once(answer: Step, in_problem: str, in_hint: str) -> None:
+    with api.MessagesServer(answer) as server:
+        error = refused(server)
+    assert in_problem in error.problem
+    assert in_hint in error.hint
+    assert server.count == 1
+
+
+def test_an_unknown_model_is_answered_with_the_one_that_was_meant() -> None:
+    missing = api.error(404, "not_found_error", "model: claude-haiku-5.5")
+
+    async def once() -> None:
+        wanted = anthropic.Config(kind="anthropic", model="claude-haiku-5.5")
+        teacher = anthropic.open(wanted, settings(server.url))
+        await teacher.ask(anthropic.request(wanted, prompt="?"))
+
+    with api.MessagesServer(missing) as server, pytest.raises(StepError) as caught:
+        asyncio.run(once())
+    assert "no model 'claude-haiku-5.5'" in caught.value.problem
+    assert caught.value.hint == "did you mean 'claude-haiku-5-5'?"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"id": "msg_1", "type": "mess', "<html>hello</html>", "[]", "{}", '{"content": []}', '"hi"'],
+)
+def test_an_answer_that_is_no_message_is_an_error_and_not_an_example(body: str) -> None:
+    with api.MessagesServer(Status(200, body)) as server:
+        assert "no message" in refused(server).problem
+
+
+@pytest.mark.parametrize("silence", [Slow(5, api.said("{}")), Drip(0.05)], ids=["silent", "drips"])
+def test_an_answer_that_does_not_come_is_given_up(silence: Step) -> None:
+    began = time.monotonic()
+    with api.MessagesServer(silence, silence) as server:
+        error = refused(server, timeout=0.3, retries=1)
+    assert "no answer within 0.3 s" in error.problem
+    assert "`timeout`" in error.hint
+    assert server.count == 2
+    assert time.monotonic() - began < 5
+
+
+def test_no_server_at_all_is_said_so() -> None:
+    with api.MessagesServer() as server:
+        pass
+    error = refused(server, retries=0)
+    assert server.url in error.problem
+    assert "ANTHROPIC_BASE_URL" in error.hint
+
+
+def test_a_cancelled_ask_closes_its_connection() -> None:
+    left: list[float] = []
+
+    class Watched(api.MessagesServer):
+        def usual(self, seen: Seen) -> Step:
+            return Watch()
+
+    class Watch:
+        def play(self, connection: Any) -> None:
+            began = time.monotonic()
+            if connection.left_within(5):
+                left.append(time.monotonic() - began)
+
+    async def once(server: Loopback) -> None:
+        teacher = anthropic.open(config(), settings(server.url))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(teacher.ask(question()), 0.3)
+        # The server must see it before the teacher is closed.
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            if left:
+                break
+        assert left
+        await teacher.close()
+
+    with Watched() as server:
+        asyncio.run(once(server))
+    assert left[0] < 3
+
+
+def test_one_teacher_asks_many_at_once() -> None:
+    async def many(server: Loopback) -> list[Reply]:
+        teacher = anthropic.open(config(), settings(server.url))
+        try:
+            return await asyncio.gather(
+                *[teacher.ask(question(f"s{n}")) for n in range(teacher.concurrency)]
+            )
+        finally:
+            await teacher.close()
+
+    answers = [Slow(0.3, api.said(json.dumps({"user": "a", "assistant": "b"})))] * 8
+    with api.MessagesServer(*answers) as server:
+        replies = asyncio.run(many(server))
+    assert len({reply.request for reply in replies}) == 8
+    assert server.most_at_once == 8
+
+
+@pytest.mark.parametrize("key", ["", "   ", "sk-ant\nx", "sk-ant-ş", "sk ant"])
+def test_no_usable_key_is_said_before_anything_is_sent(key: str) -> None:
+    with api.MessagesServer() as server, pytest.raises(StepError) as caught:
+        anthropic.open(config(), settings(server.url, key=key))
+    assert "ANTHROPIC_API_KEY" in caught.value.problem
+    assert key.strip() == "" or key not in caught.value.problem + caught.value.hint
+    assert server.count == 0
+
+
+def test_the_key_comes_from_the_settings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-other")
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "other-token")
+    with api.MessagesServer() as server:
+        ask(server)
+    assert KEY in str(server.seen[0].headers)
+    assert "other" not in str(server.seen[0].headers)
+
+
+def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with api.MessagesServer() as server:
+        assert ask(server, retries=0).stop == "end"
+
+
+def test_the_key_stands_in_no_text_of_what_is_made() -> None:
+    with api.MessagesServer() as server:
+        reply = ask(server)
+        here = settings(server.url)
+        teacher = anthropic.open(config(), here)
+    for thing in (reply, question(), config(), here, teacher, vars(config())):
+        assert KEY not in repr(thing)
+
+
+def test_an_offline_build_asks_no_other_machine() -> None:
+    with pytest.raises(StepError, match="offline"):
+        anthropic.open(config(), settings("https://models.example", offline=True))
+    with api.MessagesServer() as server:
+        anthropic.open(config(), settings(server.url, offline=True))
+
+
+@pytest.mark.parametrize("url", ["not a url", "ftp://x", "http://", "http://[::1", "http://a:b:c"])
+def test_an_address_that_is_none_is_told_by_its_name(url: str) -> None:
+    with pytest.raises(StepError, match="ANTHROPIC_BASE_URL"):
+        anthropic.open(config(), settings(url))
+
+
+def test_a_password_in_the_address_is_not_told() -> None:
+    with api.MessagesServer() as server:
+        pass
+    with pytest.raises(StepError) as caught:
+        url = server.url.replace("http://", "http://user:hunter2@")
+        teacher = anthropic.open(config(), settings(url), retries=0)
+        asyncio.run(teacher.ask(question()))
+    assert "hunter2" not in caught.value.problem + caught.value.hint
+
+
+REQUEST = {"prompt": "p", "system": "s", "schema": example_schema(), "sample": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "changed"),
+    [
+        ({}, {}),
+        ({"concurrency": 2}, {}),
+        ({"timeout": 9.0}, {}),
+    ],
+)
+def test_speed_is_no_part_of_a_request(fields: dict[str, Any], changed: dict[str, Any]) -> None:
+    same = anthropic.request(config(), **REQUEST).digest
+    assert anthropic.request(config(**fields), **{**REQUEST, **changed}).digest == same
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"prompt": "q"}, {"system": "t"}, {"system": None}, {"schema": None}, {"sample": 2}],
+)
+def test_what_changes_an_answer_changes_the_request(changed: dict[str, Any]) -> None:
+    before = anthropic.request(config(), **REQUEST).digest
+    assert anthropic.request(config(), **{**REQUEST, **changed}).digest != before
+    assert anthropic.request(config(max_tokens=9), **REQUEST).digest != before
+
+
+@pytest.mark.parametrize(
+    "fields", [{"max_tokens": 0}, {"max_tokens": 32_000}, {"concurrency": 0}, {"temperature": 0.5}]
+)
+def test_what_the_api_does_not_take_is_refused_in_the_recipe(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        config(**fields)
+
+
+def test_importing_the_teachers_loads_no_sdk() -> None:
+    code = (
+        "import sys, jessy_build.teachers;"
+        "print([m for m in ('anthropic', 'ollama', 'httpx', 'httpx2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert set(TEACHERS) == {"curated", "anthropic", "ollama"}

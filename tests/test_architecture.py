@@ -1,0 +1,74 @@
+"""The arrows between the parts, read from the imports. A wrong one is named."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "jessy_build"
+LEAVES = {
+    *("example", "digest", "diagnostics", "settings", "config"),
+    *("chat", "blas", "units"),
+}
+CAPABILITIES = {
+    *("teachers", "validators", "trainers", "packaging"),
+    *("runtimes", "evaluators", "bases", "reports"),
+}
+MAY_IMPORT = {
+    **{leaf: LEAVES for leaf in LEAVES},
+    **{capability: LEAVES | {capability} for capability in CAPABILITIES},
+    # Runtimes share the shape of an answer; nothing else of one is known to another.
+    "recipe": LEAVES | CAPABILITIES | {"recipe"},
+    "plan": LEAVES | {"plan"},
+    "engine": LEAVES | {"plan", "engine"},
+    "steps": LEAVES | CAPABILITIES | {"recipe", "plan", "engine", "steps", "console"},
+    "console": LEAVES | {"engine", "reports", "console"},
+    "cli": LEAVES | CAPABILITIES | {"recipe", "plan", "engine", "steps", "console", "cli"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported_parts(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            plain = node.module == "jessy_build"
+            names = [f"{node.module}.{a.name}" for a in node.names] if plain else [node.module]
+        else:
+            continue
+        for name in names:
+            if name.startswith("jessy_build.") and name != "jessy_build.__version__":
+                yield node.lineno, name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.name)
+def test_every_import_follows_the_arrows(path: Path) -> None:
+    part = part_of(path)
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{line}: {part} → {other}"
+        for line, other in imported_parts(path)
+        if other not in MAY_IMPORT[part]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_console_prints_and_only_the_command_line_exits() -> None:
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                exits = name in ("sys.exit", "os._exit", "exit") and part_of(path) != "cli"
+                # The training child is a program of its own: it speaks to its parent by lines.
+                if path.name == "_child.py":
+                    continue
+                if exits or (name == "print" and path.name != "console.py"):
+                    found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {name}()")
+    assert not found, "\n".join(found)

@@ -1,0 +1,47 @@
+"""The table of validators as the validate step uses it."""
+
+from typing import Any
+
+import pytest
+
+from jessy_build.validators import VALIDATORS, Finding, check
+from tests.validators.rows import talk
+
+WORDS = {"low": [1, 3]}
+ALL: dict[str, Any] = {"roles": True, "words": True, "duplicates": True, "min_chars": 2}
+
+ROWS = [
+    talk("u: selam", "a: selam sana", where="r:1"),
+    talk("u: Selam!", "a: bu çok uzun bir cevap", where="r:2"),
+    talk("u: naber", where="r:3"),
+    talk("u: tamam mı", "a: o", where="r:4"),
+]
+
+
+def found(rules: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(finding.where, finding.rule) for finding in check(ROWS, rules, WORDS)]
+
+
+def test_findings_come_in_the_order_of_the_rows() -> None:
+    assert found(ALL) == [
+        ("r:2", "words"),
+        ("r:2", "duplicates"),
+        ("r:3", "roles"),
+        ("r:4", "min_chars"),
+    ]
+
+
+@pytest.mark.parametrize("rule", VALIDATORS)
+def test_a_rule_that_the_recipe_puts_off_finds_nothing(rule: str) -> None:
+    without = found({**ALL, rule: False})
+    assert without == [pair for pair in found(ALL) if pair[1] != rule]
+
+
+def test_good_rows_have_no_findings_and_no_rows_have_none() -> None:
+    assert check(ROWS[:1], ALL, WORDS) == []
+    assert check([], ALL, WORDS) == []
+
+
+def test_each_rule_signs_with_the_name_it_is_listed_under() -> None:
+    findings: list[Finding] = check(ROWS, ALL, WORDS)
+    assert {finding.rule for finding in findings} == set(VALIDATORS)
