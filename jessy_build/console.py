@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 
 EVERY_SECONDS = 5.0
-EVERY_SHARE = 0.1
-"""How often a step speaks where no bar can be drawn: whichever of the two comes first."""
+PARTS = 10
+"""A step without a bar speaks this often, or at each tenth of its way, whichever comes first."""
 AT_MOST_EVERY = 1.0
 WIDEST = 110
 """Lines longer than this are hard to read however wide the window is."""
@@ -119,7 +119,7 @@ class _Spoken:
     """When and where a step last said something, for output without bars."""
 
     at: float
-    share: float = 0.0
+    part: int = 0
 
 
 @dataclass(slots=True)
@@ -309,12 +309,11 @@ class Console:
     def _is_due(self, event: events.StepProgress) -> bool:
         now = self._clock()
         spoken = self._state.spoken.setdefault(event.step, _Spoken(now))
-        share = event.done / event.total if event.total else 0.0
+        part = event.done * PARTS // event.total if event.total else 0
         waited = now - spoken.at
-        moved = share - spoken.share >= EVERY_SHARE
-        if waited < EVERY_SECONDS and not (moved and waited >= AT_MOST_EVERY):
+        if waited < EVERY_SECONDS and not (part > spoken.part and waited >= AT_MOST_EVERY):
             return False
-        self._state.spoken[event.step] = _Spoken(now, share)
+        self._state.spoken[event.step] = _Spoken(now, part)
         return True
 
     def _end(self, step: str) -> float:

@@ -92,9 +92,7 @@ def _width(text: str) -> int:
 
 def _printable(line: str) -> str:
     """Text from a file must not drive the terminal, nor turn the order of what is read."""
-    return "".join(
-        "�" if unicodedata.category(c) == "Cc" or c in TURNING else c for c in line
-    )
+    return "".join("�" if unicodedata.category(c) == "Cc" or c in TURNING else c for c in line)
 
 
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MARKERS = ("Justfile", "justfile", "pyproject.toml", ".git")
-OLLAMA_DEFAULT = "http://127.0.0.1:11434"
+OLLAMA_PORT = 11434
+OLLAMA_DEFAULT = f"http://127.0.0.1:{OLLAMA_PORT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ def load(recipe: Path, env: Mapping[str, str] | None = None) -> Settings:
 
 
 def _url(host: str) -> str:
-    host = host if "://" in host else f"http://{host}"
+    """OLLAMA_HOST as Ollama itself reads it: without a scheme the port may be left out."""
+    if "://" not in host:
+        name, slash, path = host.partition("/")
+        if not name.rpartition("]")[2].partition(":")[2]:
+            name = f"{name.rstrip(':')}:{OLLAMA_PORT}"
+        host = f"http://{'127.0.0.1' if name.startswith(':') else ''}{name}{slash}{path}"
     # A server that listens on every address is asked on loopback.
     return host.replace("://0.0.0.0", "://127.0.0.1").rstrip("/")

@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 START_SECONDS = 30
+MISSING = (
+    "no Ollama here: put one on PATH or name it in JESSY_TEST_OLLAMA "
+    "(tests/install_ollama.sh builds one)"
+)
 
 
 def binary() -> str | None:
@@ -25,10 +29,7 @@ def serve(folder: Path) -> Iterator[str]:
     """The address of a server that knows no model; a skip where no Ollama is installed."""
     program = binary()
     if program is None:
-        pytest.skip(
-            "no Ollama here: put one on PATH or name it in JESSY_TEST_OLLAMA "
-            "(tests/install_ollama.sh builds one)"
-        )
+        pytest.skip(MISSING)
     host = f"http://127.0.0.1:{_free_port()}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "server.log").open("wb") as log:
@@ -84,7 +85,7 @@ def _wait(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"ollama serve did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
-@pytest.fixture(scope="session")
-def ollama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="session", name="ollama_server")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serve(tmp_path_factory.mktemp("ollama")) as host:
         yield host

@@ -66,7 +66,10 @@ def _download(scratch: Path, where: str, order: Fetch) -> dict[str, dict[str, An
     before = sum(file.stat().st_size for file in got.rglob("*") if file.is_file())
 
     def report(grown: int) -> None:
-        order.progress(before + grown, _total(found), f"{where}, downloading")
+        total = _total(found)
+        # The client's own notes lie beside the files and are counted, too.
+        done = before + grown if total is None else min(before + grown, total)
+        order.progress(done, total, f"{where}, downloading")
 
     repo, revision = order.fields["repo"], str(order.revision)
     ended = child.run(

@@ -13,6 +13,8 @@ from typing import Any
 from jessy_build.bases import folder
 from jessy_build.diagnostics import StepError
 
+ASK_SECONDS = 20.0
+
 
 def main(repo: str, revision: str, target: str, found: str) -> None:
     """An error is an answer, too, and written down: the parent reads nothing but that file."""
@@ -32,16 +34,16 @@ def main(repo: str, revision: str, target: str, found: str) -> None:
 
 def _listing(repo: str, revision: str) -> dict[str, dict[str, Any]]:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
 
+    # This call gives up at once where nothing answers; those of the download try for half a minute.
+    info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=ASK_SECONDS)
     return {
-        entry.path: {
-            "size": entry.size,
-            "git": entry.blob_id,
-            "sha256": entry.lfs.sha256 if entry.lfs else None,
+        file.rfilename: {
+            "size": file.size,
+            "git": file.blob_id,
+            "sha256": file.lfs.sha256 if file.lfs else None,
         }
-        for entry in HfApi().list_repo_tree(repo, revision=revision)
-        if isinstance(entry, RepoFile)
+        for file in info.siblings or ()
     }
 
 

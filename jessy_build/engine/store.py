@@ -90,7 +90,7 @@ class Store:
             step.kind,
             tree,
             dict(facts),
-            seconds,
+            time.monotonic() - started,
             time.time(),
             action.preimage,
         )

@@ -164,7 +164,7 @@ class Architecture:
 
 
 def _short(value: Any) -> float:
-    """A float32 as the shortest decimal that reads back as the same float32: 1e-05, not 9.99e-06."""
+    """The shortest decimal that reads back as this float32: 1e-05, not 9.999999747378752e-06."""
     import numpy as np
 
     return float(str(np.float32(value)))

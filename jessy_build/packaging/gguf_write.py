@@ -78,7 +78,7 @@ def write(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _write_file(writer, half_made, model.tensors, progress)
-        os.replace(half_made, out)
+        half_made.replace(out)
         _sync_folder(out.parent)
     except OSError as error:
         raise StepError(
@@ -121,7 +121,7 @@ def _writer(path: Path, architecture: str) -> Any:
     gguf = _gguf()
     kinds = gguf.GGUFValueType
 
-    class Writer(gguf.GGUFWriter):  # type: ignore[misc]
+    class Writer(gguf.GGUFWriter):  # type: ignore[misc, name-defined]
         def _pack_val(self, val: Any, vtype: Any, add_vtype: bool, sub_type: Any = None) -> bytes:
             if vtype is not kinds.ARRAY or len(val) < FEW:
                 return bytes(super()._pack_val(val, vtype, add_vtype, sub_type))

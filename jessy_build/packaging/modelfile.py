@@ -307,8 +307,10 @@ def _shape(name: str) -> Literal["texts", "number", "whole number"]:
 
 
 def _validated(values: Mapping[str, Any]) -> None:
-    for name in values:
+    for name, value in values.items():
         _shape(name)
+        if value is None:
+            raise ValueError(f"{name} has no value")
     try:
         Parameters.model_validate(values)
     except ValidationError as error:

@@ -28,7 +28,7 @@ Progress = Callable[[int, int | None, str], None]
 QUICK_SECONDS = 30.0
 PATIENT_SECONDS = 600.0
 """Between two lines of an answer: quantising and loading a large model are silent for long."""
-TEST_TOKENS = 48
+TEST_TOKENS = 16
 
 _MODEL = re.compile(r"(?:[A-Za-z0-9_][\w.-]{0,79}/)?[A-Za-z0-9_][\w.-]{0,79}", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][\w.-]{0,79}", re.ASCII)

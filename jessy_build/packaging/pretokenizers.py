@@ -43,7 +43,7 @@ def _split(pattern: str) -> tuple[Part, ...]:
 
 PRE_TOKENIZERS = (
     PreTokenizer(("smollm", "codeshell", "starcoder", "refact", "command-r"), (DIGITS, WORDS)),
-    PreTokenizer(("gpt-2", "gpt2", "mpt", "olmo", "jais", "phi-2"), (WORDS,)),
+    PreTokenizer(("gpt-2", "mpt", "olmo", "jais", "phi-2"), (WORDS,)),
     PreTokenizer(
         ("llama-bpe", "llama3", "llama-v3"), _split(LLAMA3_SPLIT), whole_words=True, adds_bos=True
     ),

@@ -36,7 +36,7 @@ class Stored:
 
         word = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}[self.dtype]
         shape = (self.rows, self.shape[-1])
-        data = np.memmap(self.file, dtype=word, mode="r", offset=self.offset, shape=shape)
+        data: Any = np.memmap(self.file, dtype=word, mode="r", offset=self.offset, shape=shape)
         step = max(1, BLOCK_VALUES // shape[1])
         for start in range(0, shape[0], step):
             block = (

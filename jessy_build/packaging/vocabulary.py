@@ -292,7 +292,7 @@ def _pre_name(tokenizer: Mapping[str, Any], model: Mapping[str, Any]) -> str:
 def _prefixes_space(tokenizer: Mapping[str, Any]) -> bool:
     cut = tokenizer.get("pre_tokenizer") or {}
     if cut.get("type") == "Metaspace":
-        return cut.get("prepend_scheme", "always") != "never"
+        return bool(cut.get("prepend_scheme", "always") != "never")
     normalizer = tokenizer.get("normalizer") or {}
     parts = normalizer.get("normalizers") or [normalizer]
     return any(part.get("type") == "Prepend" for part in parts)

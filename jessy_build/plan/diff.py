@@ -1,4 +1,4 @@
-"""What differs between two recipes, field by field and step by step. Pure data in, pure data out."""
+"""What differs between two recipes, field by field and step by step. Data in, data out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

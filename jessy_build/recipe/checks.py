@@ -1,13 +1,504 @@
-"""Rules between fields, one function each. A new rule: a function, a code, a case in tests/failing."""
+"""Rules between fields, one function each.
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias
+To add a rule: write a function, give it a code, list it in CHECKS, and put a recipe that breaks it
+into tests/failing/.
+"""
 
-from jessy_build.diagnostics import Diagnostic
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jessy_build.diagnostics import Diagnostic, code, near
+from jessy_build.recipe import quotas, source, templates, tree
+from jessy_build.recipe.model import Category, Topic
+from jessy_build.recipe.templates import RenderError
+from jessy_build.recipe.tree import Path
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
 
+NO_TEACHER = code("R201", "a category's teacher is not known")
+NO_PROMPT = code("R202", "a teacher is asked without a prompt")
+IDLE = code("R203", "a field has nothing to act on")
+ALL_ASKED = code("R204", "a teacher cannot be asked for all rows")
+SHARES = code("R205", "shares or rows do not add up")
+NO_LEVEL = code("R206", "a level of complexity is not known")
+TOPIC_ROWS = code("R207", "the rows of the topics do not fit the category's count")
+TOPIC_TWICE = code("R209", "a topic stands twice")
+TURNED = code("R210", "a range ends before it begins")
+BAD_BASE = code("R211", "a base model is not written as one")
+NOT_PINNED = code("R212", "a base model is not pinned, or pinned in vain")
+BAD_TAG = code("R213", "a model name is none that Ollama takes")
+QUANTIZED_TWICE = code("R214", "quantised weights are to be quantised again")
+BAD_VARIABLE = code("R215", "a variable's name cannot stand in a template")
+UNREAD = code("R216", "a topic's variable is read by nothing")
+FEW_ROWS = code("R217", "the curated files hold too few rows")
+BAD_LABEL = code("R218", "a curated row names something that the recipe does not know")
+UNTAKEN = code("R219", "curated rows belong to no category")
+SHARED = code("R220", "curated rows belong to several categories")
+
 Check: TypeAlias = "Callable[[LoadedRecipe], Iterable[Diagnostic]]"
 
-CHECKS: tuple[Check, ...] = ()
+
+def teachers_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    names = _names(loaded, ("teachers",))
+    for name, category in loaded.recipe.categories.items():
+        if category.teacher not in names:
+            yield _at(
+                loaded,
+                ("categories", name, "teacher"),
+                NO_TEACHER,
+                f"there is no teacher {source.told(category.teacher)}",
+                expected=", ".join(names),
+                hint=near(category.teacher, names),
+            )
+
+
+def prompts_fit_their_teacher(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    for name, category, kind in _taught(loaded):
+        place = ("categories", name)
+        if kind == "curated" and category.prompt is not None:
+            yield _at(
+                loaded,
+                (*place, "prompt"),
+                IDLE,
+                "a curated teacher is asked nothing, so there is no use for a prompt",
+                hint="remove it, or name another teacher",
+            )
+        if kind != "curated" and category.prompt is None:
+            yield _at(
+                loaded,
+                place,
+                NO_PROMPT,
+                f"'{name}' asks '{category.teacher}', and says no prompt",
+                expected="prompt: the path of a .j2 template",
+            )
+
+
+def all_is_for_curated_rows(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    for name, category, kind in _taught(loaded):
+        if category.count != "all":
+            continue
+        if kind != "curated":
+            yield _at(
+                loaded,
+                ("categories", name, "count"),
+                ALL_ASKED,
+                f"'{category.teacher}' is asked row by row, and has no 'all'",
+                expected="a whole number of at least 1",
+            )
+            continue
+        for field in ("languages", "complexity", "topics"):
+            if getattr(category, field) is not None:
+                yield _at(
+                    loaded,
+                    ("categories", name, field),
+                    IDLE,
+                    f"'count: all' takes every row, so '{field}' chooses nothing",
+                    hint=f"remove '{field}', or write the count as a number",
+                )
+
+
+def shares_add_up(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    for name, category in loaded.recipe.categories.items():
+        for field in ("languages", "complexity"):
+            weights = getattr(category, field)
+            if category.count == "all" or weights is None or quotas.are_shares(weights):
+                continue
+            total = sum(weights.values())
+            whole = all(float(weight).is_integer() for weight in weights.values())
+            if whole and total == category.count:
+                continue
+            yield _at(
+                loaded,
+                ("categories", name, field),
+                SHARES,
+                f"'{field}' sums to {total:g}",
+                expected=f"shares that sum to 1, or rows that sum to {category.count}",
+            )
+    split = loaded.recipe.dataset.split
+    if abs(split.train + split.valid - 1) > quotas.TOLERANCE:
+        yield _at(
+            loaded,
+            ("dataset", "split"),
+            SHARES,
+            f"train and valid sum to {split.train + split.valid:g}",
+            expected="two shares that sum to 1",
+        )
+
+
+def levels_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    levels = _names(loaded, ("complexity",)) or tuple(loaded.recipe.complexity)
+    for name, category in loaded.recipe.categories.items():
+        for level in category.complexity or ():
+            if level not in levels:
+                place = ("categories", name, "complexity", level)
+                yield _at(
+                    loaded,
+                    place,
+                    NO_LEVEL,
+                    f"there is no level {source.told(level)}",
+                    key=True,
+                    expected=", ".join(levels),
+                    hint=near(level, levels),
+                )
+
+
+def topics_add_up(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    for name, category in loaded.recipe.categories.items():
+        topics = quotas.as_written(category)
+        place = ("categories", name, "topics")
+        seen: set[str] = set()
+        for index, topic in enumerate(topics):
+            if topic.name in seen:
+                yield _at(
+                    loaded, (*place, index), TOPIC_TWICE, f"the topic '{topic.name}' stands twice"
+                )
+            seen.add(topic.name)
+        if topics and category.count != "all":
+            yield from _topic_rows(loaded, place, category.count, topics)
+
+
+def _topic_rows(
+    loaded: "LoadedRecipe", place: Path, count: int, topics: tuple[Topic, ...]
+) -> Iterator[Diagnostic]:
+    given = sum(topic.count or 0 for topic in topics)
+    open_ones = sum(topic.count is None for topic in topics)
+    if given == count and not open_ones:
+        return
+    if given + open_ones > count:
+        least = f"{given} rows" if not open_ones else f"at least {given + open_ones} rows"
+        problem = f"the topics take {least}, and the category has {count}"
+    elif open_ones:
+        return
+    else:
+        problem = f"the topics take {given} rows, and the category has {count}"
+    yield _at(loaded, place, TOPIC_ROWS, problem, hint=f"is 'count: {given + open_ones}' meant?")
+
+
+def ranges_go_upwards(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    for name, level in loaded.recipe.complexity.items():
+        for field in ("iterations", "words"):
+            low, high = getattr(level, field)
+            if low > high:
+                yield _at(
+                    loaded,
+                    ("complexity", name, field),
+                    TURNED,
+                    f"'{field}' goes from {low} down to {high}",
+                    expected="[from, to], the smaller number first",
+                )
+
+
+def the_base_is_pinned(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    from jessy_build import bases
+
+    base = loaded.recipe.base
+    try:
+        parsed = bases.parse(base.model)
+    except ValueError as error:
+        yield _at(loaded, ("base", "model"), BAD_BASE, str(error))
+        return
+    complaints = bases.complaints(parsed, revision=base.revision, sha256=base.sha256)
+    for complaint in complaints:
+        place = ("base", complaint.field)
+        yield _at(loaded, place, NOT_PINNED, complaint.problem, hint=complaint.hint)
+    if parsed.kind == "pypi" and base.sha256 is None:
+        yield _at(
+            loaded,
+            ("base", "sha256"),
+            NOT_PINNED,
+            "a pypi: base needs the sha256 of its file",
+            expected="sha256: 64 hex digits",
+            hint="`sha256sum` of the file inside the wheel; of parts, of the whole they make",
+        )
+
+
+MODEL_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+
+
+def ollama_takes_the_name(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    deploy = loaded.recipe.deploy
+    if deploy is None:
+        return
+    name = deploy.ollama.model
+    parts = name.split("/")
+    if len(parts) <= 2 and all(MODEL_PART.fullmatch(part) for part in parts):
+        return
+    hint = ""
+    if ":" in name:
+        hint = f"leave out the tag: it is the recipe's version, '{loaded.recipe.version}'"
+    yield _at(
+        loaded,
+        ("deploy", "ollama", "model"),
+        BAD_TAG,
+        f"{source.told(name)} is no name of a model",
+        expected="name or namespace/name, of letters, digits, '_', '.' and '-'",
+        hint=hint,
+    )
+
+
+def weights_are_quantised_once(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    deploy, kind = loaded.recipe.deploy, loaded.recipe.export.gguf
+    if deploy and deploy.ollama.quantize and kind == "q8_0":
+        yield _at(
+            loaded,
+            ("deploy", "ollama", "quantize"),
+            QUANTIZED_TWICE,
+            f"Ollama quantises f32, f16 and bf16 only, and export.gguf is {kind}",
+            hint="write `export: {gguf: f16}`, or leave quantize out",
+        )
+
+
+def variables_can_be_read(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    persona = loaded.recipe.persona
+    for name in persona.vars if persona else ():
+        if not name.isidentifier():
+            yield _bad_variable(loaded, ("persona", "vars", name), name)
+    for category_name, category, _ in _taught(loaded):
+        template = loaded.templates.get(category_name)
+        read = templates.fields_read(template, "topic") if template else set()
+        for index, topic in enumerate(quotas.as_written(category)):
+            for name in topic.vars:
+                place = ("categories", category_name, "topics", index, name)
+                if not name.isidentifier():
+                    yield _bad_variable(loaded, place, name)
+                elif read is not None and name not in read and not _unopened(loaded, category_name):
+                    yield _unread(loaded, place, name, read)
+
+
+def _bad_variable(loaded: "LoadedRecipe", place: Path, name: str) -> Diagnostic:
+    return _at(
+        loaded,
+        place,
+        BAD_VARIABLE,
+        f"{source.told(name)} cannot be read in a template",
+        key=True,
+        expected="letters, digits and '_'",
+    )
+
+
+def _unread(loaded: "LoadedRecipe", place: Path, name: str, read: set[str]) -> Diagnostic:
+    return _at(
+        loaded,
+        place,
+        UNREAD,
+        f"nothing reads '{name}': the prompt has no 'topic.{name}'",
+        key=True,
+        expected=", ".join(sorted({"name", "count", *read})),
+        hint=near(name, {"name", "count", *read}),
+    )
+
+
+def _unopened(loaded: "LoadedRecipe", category: str) -> bool:
+    """A prompt that is named and could not be read: nobody knows what it would read."""
+    named = loaded.recipe.categories[category].prompt is not None
+    return named and category not in loaded.templates
+
+
+def prompts_can_be_rendered(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    """Each prompt once for every topic, language and level, so that none fails in hour three."""
+    told: set[tuple[str, int, str]] = set()
+    for name, template in loaded.templates.items():
+        for variables in _samples(loaded, name):
+            try:
+                templates.render(template, variables)
+            except RenderError as error:
+                key = (template.shown, error.line, error.problem)
+                if key not in told:
+                    told.add(key)
+                    words = variables["topic"]["name"], variables["language"]
+                    case = ", ".join((*words, variables["complexity"]))
+                    yield error.diagnostic(hint=f"rendered for '{name}': {case}")
+                break
+
+
+def _samples(loaded: "LoadedRecipe", name: str) -> Iterator[dict[str, Any]]:
+    category = loaded.recipe.categories[name]
+    levels = loaded.recipe.complexity
+    wanted = [level for level in category.complexity or levels if level in levels] or list(levels)
+    languages = list(category.languages or ("tr",))
+    by_fields = {frozenset(topic.vars): topic for topic in reversed(loaded.topics(name))}
+    topics = list(reversed(by_fields.values()))
+    for topic in topics:
+        for language in languages:
+            for level in wanted:
+                yield templates.variables(
+                    category=name,
+                    topic=topic,
+                    language=language,
+                    complexity=level,
+                    level=levels[level],
+                    persona=loaded.recipe.persona,
+                    system=loaded.system,
+                    ordinal=0,
+                )
+
+
+def rows_are_labelled(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    told: set[tuple[str, str]] = set()
+    for name, rows in loaded.rows.items():
+        category = loaded.recipe.categories[name]
+        known = {"language": ("tr", "en", "mixed"), "complexity": tuple(loaded.recipe.complexity)}
+        if topics := quotas.as_written(category):
+            known["topic"] = tuple(topic.name for topic in topics)
+        for row in rows:
+            for label, names in known.items():
+                value = getattr(row, label)
+                if not value or value in names or (label, value) in told:
+                    continue
+                told.add((label, value))
+                yield Diagnostic(
+                    BAD_LABEL,
+                    loaded.opened.row_span(row, label),
+                    "",
+                    f"there is no {label} {source.told(value)} in '{name}'",
+                    expected=", ".join(names),
+                    hint=near(value, names),
+                )
+
+
+def files_hold_enough(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    for name, rows in loaded.rows.items():
+        category = loaded.recipe.categories[name]
+        if category.teacher in loaded.opened.incomplete:
+            continue
+        asked = 1 if category.count == "all" else category.count
+        if len(rows) < asked:
+            problem = f"the files of '{category.teacher}' hold {len(rows)} rows of '{name}'"
+            yield _at(
+                loaded,
+                ("categories", name, "count"),
+                FEW_ROWS,
+                problem if rows else problem.replace(" 0 rows", " no row"),
+                expected=f"at least {asked}",
+                hint=_other_names(loaded, category) if not rows else "",
+            )
+        elif category.count != "all" and _adds_up(category):
+            yield from _cells_held(loaded, name, category)
+
+
+def _cells_held(loaded: "LoadedRecipe", name: str, category: Category) -> Iterator[Diagnostic]:
+    rows = loaded.rows[name]
+    short = False
+    fields = {"topic": "topics", "language": "languages", "complexity": "complexity"}
+    for label, need in quotas.needs(category).items():
+        held = Counter(getattr(row, label) for row in rows)
+        unlabelled = held[""]
+        for wanted, count in need.items():
+            if held[wanted] + unlabelled < count:
+                short = True
+                yield _at(
+                    loaded,
+                    tree_place(loaded, ("categories", name, fields[label]), wanted),
+                    FEW_ROWS,
+                    f"the files hold {held[wanted]} rows of '{name}' with {label} '{wanted}'",
+                    expected=f"at least {count}",
+                )
+    if not short and len(quotas.pick(category, rows)) < int(category.count):
+        yield _at(
+            loaded,
+            ("categories", name),
+            FEW_ROWS,
+            f"no choice of the rows of '{name}' has all the topics, languages and levels asked",
+            hint="write more rows of the rare combinations, or ask for fewer",
+        )
+
+
+def rows_have_one_category(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    takers: dict[str, list[str]] = {}
+    for name in loaded.rows:
+        takers.setdefault(loaded.recipe.categories[name].teacher, []).append(name)
+    for teacher, names in takers.items():
+        rows = loaded.opened.curated[teacher]
+        loose = next((row for row in rows if row.category is None), None)
+        if loose and len(names) > 1:
+            yield Diagnostic(
+                SHARED,
+                loaded.opened.row_span(loose, "category"),
+                "",
+                f"this row says no category, and {len(names)} take rows of '{teacher}'",
+                expected='"category": one of ' + ", ".join(names),
+            )
+        for category, row in {row.category: row for row in reversed(rows)}.items():
+            if category is not None and category not in names:
+                hint = near(category, names)
+                yield Diagnostic(
+                    UNTAKEN,
+                    loaded.opened.row_span(row, "category"),
+                    "",
+                    f"no category of the recipe takes the rows of '{category}'",
+                    expected=", ".join(names),
+                    hint=hint,
+                    severity="error" if hint else "warning",
+                )
+
+
+CHECKS: tuple[Check, ...] = (
+    teachers_are_known,
+    prompts_fit_their_teacher,
+    all_is_for_curated_rows,
+    shares_add_up,
+    levels_are_known,
+    topics_add_up,
+    ranges_go_upwards,
+    the_base_is_pinned,
+    ollama_takes_the_name,
+    weights_are_quantised_once,
+    variables_can_be_read,
+    prompts_can_be_rendered,
+    rows_are_labelled,
+    files_hold_enough,
+    rows_have_one_category,
+)
+
+
+def _at(
+    loaded: "LoadedRecipe",
+    place: Path,
+    problem_code: str,
+    problem: str,
+    *,
+    key: bool = False,
+    **words: str,
+) -> Diagnostic:
+    root = loaded.opened.root
+    known = tree.known(root, place)
+    span = tree.key_span(root, known) if key else tree.span(root, known)
+    field = ".".join(map(str, (tree.dotted(root, known), *place[len(known) :])))
+    return Diagnostic(problem_code, span, field.lstrip("."), problem, **words)
+
+
+def _names(loaded: "LoadedRecipe", place: Path) -> tuple[str, ...]:
+    """The names as written, so that a block set aside for its faults is no unknown one."""
+    root = loaded.opened.root
+    try:
+        value = tree.node(root, place).value
+    except KeyError:
+        return ()
+    return tuple(value) if isinstance(value, dict) else ()
+
+
+def _taught(loaded: "LoadedRecipe") -> Iterator[tuple[str, Category, str]]:
+    for name, category in loaded.recipe.categories.items():
+        if teacher := loaded.recipe.teachers.get(category.teacher):
+            yield name, category, teacher.kind
+
+
+def _adds_up(category: Category) -> bool:
+    """Rows can only be looked for once it is clear how many are wanted."""
+    count = category.count
+    return all(sum(need.values()) == count for need in quotas.needs(category).values())
+
+
+def _other_names(loaded: "LoadedRecipe", category: Category) -> str:
+    rows = loaded.opened.curated[category.teacher]
+    names = sorted({row.category for row in rows if row.category is not None})
+    return f"the rows' categories are {', '.join(names[:8])}" if names else ""
+
+
+def tree_place(loaded: "LoadedRecipe", place: Path, name: str) -> Path:
+    """The entry of a block that is called so, be the block a mapping or a list."""
+    found = tree.find(tree.node(loaded.opened.root, place), name)
+    return (*place, *found[:1])

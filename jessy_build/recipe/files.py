@@ -1,12 +1,11 @@
-"""Open the files that a recipe names: templates, rows, prompts. Collects what is wrong with them."""
+"""Open the files that a recipe names: templates, rows, prompts. Collects what is wrong in them."""
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from jessy_build import digest
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span, code, near
 from jessy_build.recipe import merge, paths, source, templates, tree
 from jessy_build.recipe.merge import Merged
@@ -15,7 +14,7 @@ from jessy_build.recipe.paths import Folder, Found, Ground, PathProblem
 from jessy_build.recipe.source import Node
 from jessy_build.recipe.templates import RenderError, Template
 from jessy_build.recipe.tree import Path as Place
-from jessy_build.teachers import curated
+from jessy_build.teachers import curated, json_places
 from jessy_build.teachers.curated import Row
 
 NOT_A_PROMPT = code("R501", "a line is no evaluation prompt")
@@ -45,9 +44,13 @@ class Files:
     problems: list[Diagnostic] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
     system: str | None = None
+    curated: dict[str, tuple[Row, ...]] = field(default_factory=dict)
+    """All rows of each curated teacher that a category takes from."""
     rows: dict[str, tuple[Row, ...]] = field(default_factory=dict)
     evaluate_prompts: tuple[EvalPrompt, ...] = ()
     chat_template_text: str | None = None
+    incomplete: set[str] = field(default_factory=set)
+    """Curated teachers that have more rows than could be read."""
     base_path: Found | None = None
     digests: dict[str, str] = field(default_factory=dict)
     texts: dict[Path, str] = field(default_factory=dict)
@@ -62,8 +65,6 @@ class Files:
 
     def row_span(self, row: Row, key: str) -> Span:
         """Where a label of a row stands in its line."""
-        from jessy_build.teachers import json_places
-
         found = self.shown[row.file]
         with found.path.open(encoding="utf-8-sig") as file:
             line = next(text for number, text in enumerate(file, 1) if number == row.line)
@@ -114,7 +115,10 @@ def _open_rows(files: Files) -> None:
         takers = [c for c, category in files.recipe.categories.items() if category.teacher == name]
         if not takers:
             continue
-        rows = _curated(files, name, teacher)
+        before = len(files.problems)
+        rows = files.curated[name] = _curated(files, name, teacher)
+        if len(files.problems) > before:
+            files.incomplete.add(name)
         for category in takers:
             files.rows[category] = tuple(row for row in rows if row.category in (None, category))
 
@@ -196,8 +200,11 @@ def _open_evaluation(files: Files) -> None:
     prompts = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            prompt = _prompt(line, Span(found.shown, number, 1, len(line) + 1), files)
-            prompts += [prompt] if prompt else []
+            try:
+                prompts.append(_prompt(line, files.recipe.complexity))
+            except ValueError as error:
+                span = Span(found.shown, number, 1, len(line) + 1)
+                files.problems.append(_not_a_prompt(span, *error.args))
     files.evaluate_prompts = tuple(prompts)
     if not text.strip():
         span = files.span(("evaluate", "prompts"))
@@ -205,37 +212,42 @@ def _open_evaluation(files: Files) -> None:
         files.problems.append(Diagnostic(NOT_A_PROMPT, span, "evaluate.prompts", problem))
 
 
+def _not_a_prompt(span: Span, problem: str, hint: str = "") -> Diagnostic:
+    return Diagnostic(NOT_A_PROMPT, span, "", problem, expected=PROMPT_SHAPE, hint=hint)
+
+
 PROMPT_SHAPE = '{"prompt": "...", "language"?, "complexity"?, "seen"?}'
 
 
-def _prompt(line: str, span: Span, files: Files) -> EvalPrompt | None:
-    def refuse(problem: str, hint: str = "") -> None:
-        files.problems.append(
-            Diagnostic(NOT_A_PROMPT, span, "", problem, expected=PROMPT_SHAPE, hint=hint)
-        )
+PROMPT_KINDS: Mapping[str, tuple[type, str]] = {
+    "prompt": (str, "a text"),
+    "language": (str, "a text"),
+    "complexity": (str, "a text"),
+    "seen": (bool, "true or false"),
+}
 
+
+def _prompt(line: str, levels: Iterable[str]) -> EvalPrompt:
+    """ValueError with what is wrong, and a hint where there is one."""
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return refuse(f"this line is not JSON: {getattr(error, 'msg', 'it nests too deeply')}")
+    except RecursionError:
+        raise ValueError("this line nests too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"this line is not JSON: {error.msg[:1].lower()}{error.msg[1:]}") from None
     if not isinstance(row, dict):
-        return refuse("this line is no JSON object")
-    kinds: dict[str, tuple[type, str]] = {
-        "prompt": (str, "a text"),
-        "language": (str, "a text"),
-        "complexity": (str, "a text"),
-        "seen": (bool, "true or false"),
-    }
+        raise ValueError("this line is no JSON object")
     for key, value in row.items():
-        if key not in kinds:
-            return refuse(f"unknown key {source.told(key)}", near(key, kinds))
-        if not isinstance(value, kinds[key][0]):
-            return refuse(f"'{key}' must be {kinds[key][1]}")
+        if key not in PROMPT_KINDS:
+            raise ValueError(f"unknown key {source.told(key)}", near(key, PROMPT_KINDS))
+        kind, words = PROMPT_KINDS[key]
+        if not isinstance(value, kind):
+            raise ValueError(f"'{key}' must be {words}")
     if not row.get("prompt", "").strip():
-        return refuse("there is no 'prompt'")
-    if row.get("complexity", next(iter(files.recipe.complexity))) not in files.recipe.complexity:
-        levels = ", ".join(files.recipe.complexity)
-        return refuse(f"there is no level {source.told(row['complexity'])} (there is {levels})")
+        raise ValueError("there is no 'prompt' in this line")
+    level = row.get("complexity")
+    if level is not None and level not in levels:
+        raise ValueError(f"there is no level {source.told(level)}", near(level, levels))
     return EvalPrompt(**row)
 
 
@@ -290,8 +302,6 @@ def _name(path: Path, ground: Ground) -> str:
 
 
 def _digest(path: Path) -> str:
-    from jessy_build import digest
-
     try:
         return digest.of_file(path)
     except OSError:

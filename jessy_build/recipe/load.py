@@ -61,16 +61,21 @@ class LoadedRecipe:
         """
         return quotas.topics(category, self.recipe.categories[category])
 
+    def picked(self, category: str) -> tuple[Row, ...]:
+        """The rows of a curated category, labelled so that all its quotas are met."""
+        return quotas.pick(self.recipe.categories[category], self.rows[category])
+
 
 def load(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """RecipeError with all problems of the recipe and of the files it names."""
     path = Path(path)
-    project = settings.project_of(path)
+    project = _project(path)
     merged = merge.read(Found(path, str(path)), overrides, project)
     if merged.root is None:
         raise RecipeError(merged.problems)
     shaped = shape.shape(merged.root)
-    problems = [*merged.problems, *shaped.problems]
+    told = {problem.field for problem in merged.problems if problem.field}
+    problems = [*merged.problems, *(d for d in shaped.problems if d.field not in told)]
     if shaped.recipe is None:
         raise RecipeError(problems)
     ground = Ground(project, shaped.recipe.allow_outside)
@@ -93,6 +98,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     if any(problem.severity == "error" for problem in problems):
         raise RecipeError(problems)
     return replace(loaded, warnings=tuple(problems))
+
+
+def _project(path: Path) -> Path:
+    try:
+        return settings.project_of(path)
+    except (OSError, RuntimeError):
+        # Links that lead in a circle; reading the recipe tells it better.
+        return path.parent
 
 
 def _follows(problem: Diagnostic, lost: frozenset[Place]) -> bool:

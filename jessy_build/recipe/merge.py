@@ -65,7 +65,8 @@ def _with_base(found: Found, project: Path, merged: Merged, below: tuple[Path, .
     if extends is None or not isinstance(extends.node.value, str):
         return root
     base = _base(extends.node, found, root, project, merged, (*below, found.path.resolve()))
-    return root if base is None else over(base, root)
+    # Without what it extends, half a recipe would be told to lack the other half.
+    return None if base is None else over(base, root)
 
 
 def _base(
@@ -121,7 +122,7 @@ def _override(root: Node, text: str, line: int, problems: list[Diagnostic]) -> N
         return root
     start = len(path) + 2
     span = Span(SET, line, start, max(start + 1, len(text) + 1))
-    document = source.parse_value(value, SET, span)
+    document = source.parse_value(value, SET, span, path)
     if document.root is None:
         problems.extend(
             document.problems or [Diagnostic(BAD_SET, span, path, "this is not one value")]

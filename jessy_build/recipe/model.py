@@ -7,6 +7,7 @@ import json
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
 from jessy_build.config import Config
@@ -50,7 +51,7 @@ class Persona(Config):
     system: File | None = None
     """A template (`.j2`) of the system text, which then stands in every prompt, training row and
     in the Modelfile. Default: no system text."""
-    vars: dict[str, Any] = {}
+    vars: dict[str, Any] = Field(default_factory=dict)
     """Values for the templates: `emoji` here is `persona.vars.emoji` there."""
 
 
@@ -109,11 +110,15 @@ class Topic(Config):
 
 
 def _shape_of_topics(value: object) -> str | None:
-    return {list: "list", tuple: "list", dict: "counts"}.get(type(value))
+    if isinstance(value, dict):
+        return "counts"
+    return "list" if isinstance(value, list | tuple) else None
 
 
 def _shape_of_topic(value: object) -> str | None:
-    return {str: "name", dict: "topic", Topic: "topic"}.get(type(value))
+    if isinstance(value, str):
+        return "name"
+    return "topic" if isinstance(value, dict | Topic) else None
 
 
 TopicItem = Annotated[
@@ -255,15 +260,40 @@ class Recipe(Config):
     """Prompts that compare base and tuned model. Default: no comparison."""
 
 
+class _Schema(GenerateJsonSchema):
+    """Without the titles that pydantic makes out of field names: they say nothing new."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
 def json_schema() -> dict[str, Any]:
-    """What `schemas/recipe.schema.json` holds, for editors and for error messages."""
-    schema = Recipe.model_json_schema()
+    """What editors complete and check with, and what error messages take their words from."""
+    schema: dict[str, Any] = _tidied(Recipe.model_json_schema(schema_generator=_Schema))
+    required = schema.pop("required")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "jessy-build recipe",
+        # What a recipe extends may give it all that it needs.
+        "if": {"required": ["extends"]},
+        "else": {"required": required},
     }
 
 
 def schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _tidied(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_tidied(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    tidy = {key: _tidied(value) for key, value in schema.items()}
+    if isinstance(tidy.get("description"), str):
+        tidy["description"] = " ".join(tidy["description"].split())
+    if "patternProperties" in tidy:
+        # An editor would take a name that fits no pattern for one that is free.
+        tidy.setdefault("additionalProperties", False)
+    return tidy

@@ -182,7 +182,7 @@ def _wrong_key(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
         WRONG_VALUE,
         tree.key_span(root, fault.path),
         tree.dotted(root, fault.path),
-        f"'{fault.name}' cannot be a name here",
+        f"there is no '{fault.name}' here" if names else f"'{fault.name}' cannot be a name here",
         expected=expected,
         hint=near(fault.name, names),
     )
@@ -196,6 +196,8 @@ def _refused(root: Node, fault: _Fault) -> Diagnostic:
 def _wrong(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
     value = source.plain(tree.node(root, fault.path))
     expected = vocabulary.phrase(root, fault.path)
+    choices = vocabulary.choices(root, fault.path)
+    kind = _kind(value)
     name = tree.dotted(root, fault.path[-1:], fault.path[:-1]) or "the recipe"
     return Diagnostic(
         WRONG_VALUE,
@@ -203,8 +205,9 @@ def _wrong(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
         tree.dotted(root, fault.path),
         f"'{name}' cannot be {source.told(value)}",
         expected=expected,
-        got=_kind(value),
-        hint=_advice(value, expected, vocabulary.choices(root, fault.path)),
+        # Said only where the kind itself is wrong, and the value does not already show it.
+        got="" if kind in (*expected.split(" of "), source.told(value)) or choices else kind,
+        hint=_advice(value, expected, choices),
     )
 
 
@@ -255,9 +258,8 @@ def _cut(root: Node, errors: Iterable[ErrorDetails]) -> tuple[Node, set[Path]]:
             lost.add(path)
     for path in sorted(lost, key=len, reverse=True):
         root = tree.without(root, path)
-    for (name, *_), stand_in in (((p[0],), STAND_INS.get(str(p[0]))) for p in lost if len(p) == 1):
-        if stand_in is not None:
-            root = _standing_in(root, str(name), stand_in)
+    for name in {str(path[0]) for path in lost if len(path) == 1} & STAND_INS.keys():
+        root = _standing_in(root, name, STAND_INS[name])
     return root, lost
 
 

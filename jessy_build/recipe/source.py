@@ -99,16 +99,14 @@ def parse(text: str, shown: str) -> Document:
     return Document(root, tuple(reader.problems))
 
 
-def parse_value(text: str, shown: str, span: Span) -> Document:
-    """One value, as it might stand after `key: `; every place in it is `span`."""
+def parse_value(text: str, shown: str, span: Span, field_name: str = "") -> Document:
+    """One value, as it might stand after `field: `; every place in it is `span`."""
     document = parse(f"value: {text}", shown)
-    moved = tuple(replace(problem, span=span) for problem in document.problems)
-    if document.root is None or not isinstance(document.root.value, dict):
-        return Document(None, moved)
-    entry = document.root.value.get("value")
-    if len(document.root.value) != 1 or entry is None:
-        return Document(None, moved)
-    return Document(_moved(entry.node, span), moved)
+    problems = tuple(replace(problem, span=span, field=field_name) for problem in document.problems)
+    fields = document.root.value if document.root else None
+    if not isinstance(fields, Mapping) or set(fields) != {"value"}:
+        return Document(None, problems)
+    return Document(_moved(fields["value"].node, span), problems)
 
 
 def plain(node: Node) -> Any:
@@ -239,16 +237,20 @@ class _Reader:
     anchors: dict[str, Node | None] = field(default_factory=dict)
     """None while the anchored node is still being read: an alias to it would never end."""
     repeated: int = 0
+    closed: int = 0
+    path: list[str] = field(default_factory=list)
+    """The names that lead to what is being read."""
 
     def __post_init__(self) -> None:
         self.lines = _Lines(self.text)
-
-    def document(self) -> Node | None:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         self.events: Iterator[Any] = yaml.parse(self.text, Loader=loader)
+
+    def document(self) -> Node | None:
         next(self.events)
         if isinstance(next(self.events), yaml.StreamEndEvent):
-            return self._refuse_root(Span(self.file, 1, 1, 2), "the file is empty")
+            self._refuse_root(Span(self.file, 1, 1, 2), "the file is empty")
+            return None
         event = next(self.events)
         root = self._node(event, 1)
         next(self.events)
@@ -264,21 +266,25 @@ class _Reader:
         if isinstance(root.value, dict):
             return root
         if root.value is None:
-            return self._refuse_root(root.span, "the file is empty")
-        return self._refuse_root(root.span, "the file is no mapping of fields", told(plain(root)))
+            self._refuse_root(root.span, "the file is empty")
+        else:
+            self._refuse_root(root.span, "the file is no mapping of fields", told(plain(root)))
+        return None
 
     def syntax(self, error: yaml.MarkedYAMLError) -> Diagnostic:
-        mark = error.problem_mark or error.context_mark
-        problem, hint = _in_words(error.problem or error.context or "not readable")
-        if mark is None:
-            return Diagnostic(NOT_YAML, Span(self.file, 1, 1, 2), "", problem, hint=hint)
-        line, column = self.lines.place(min(mark.index, len(self.text)))
-        span = Span(self.file, line, column, column + 1)
-        if error.context and error.context_mark and error.context_mark.index < mark.index:
-            opened, _ = self.lines.place(error.context_mark.index)
-            if opened != line:
-                problem += f" ({error.context}, which began on line {opened})"
-        return Diagnostic(NOT_YAML, span, "", problem, hint=hint)
+        mark, opened = error.problem_mark, error.context_mark
+        problem, hint = _in_words(error.problem or error.context or "this cannot be read")
+        if mark is None or (opened and mark.index >= len(self.text.rstrip())):
+            # What has no end is best shown where it begins.
+            mark, opened = opened, None
+        index = min(mark.index, len(self.text)) if mark else 0
+        line, column = self.lines.place(index)
+        if opened and self.lines.place(opened.index)[0] != line:
+            what = OPENED.get(error.context or "", "what is being read here")
+            problem += f" ({what} began on line {self.lines.place(opened.index)[0]})"
+        return Diagnostic(
+            NOT_YAML, Span(self.file, line, column, column + 1), "", problem, hint=hint
+        )
 
     def _refuse_root(self, span: Span, problem: str, got: str = "") -> None:
         self._say(
@@ -290,7 +296,8 @@ class _Reader:
         )
 
     def _say(self, problem_code: str, span: Span, problem: str, **words: str) -> None:
-        self.problems.append(Diagnostic(problem_code, span, "", problem, **words))
+        where = ".".join(self.path)
+        self.problems.append(Diagnostic(problem_code, span, where, problem, **words))
 
     def _span(self, event: Any, end: int | None = None) -> Span:
         """From where the event begins to its end, or to the end of its first line."""
@@ -305,7 +312,7 @@ class _Reader:
             return self._alias(event)
         if depth > MAX_DEPTH:
             problem = f"the text nests deeper than {MAX_DEPTH} levels"
-            raise _Stop(Diagnostic(TOO_DEEP, self._span(event), "", problem))
+            raise self._stop(TOO_DEEP, event, problem)
         anchor = event.anchor
         if anchor is not None:
             self.anchors[anchor] = None
@@ -323,26 +330,27 @@ class _Reader:
         return self._mapping(event, depth)
 
     def _alias(self, event: Any) -> Node:
-        span = self._span(event)
         if event.anchor not in self.anchors:
             problem = f"the alias '*{event.anchor}' has no anchor before it"
-            raise _Stop(
-                Diagnostic(NOT_YAML, span, "", problem, hint=f"write '&{event.anchor}' first")
-            )
+            raise self._stop(NOT_YAML, event, problem, f"write '&{event.anchor}' first")
         node = self.anchors[event.anchor]
         if node is None:
             problem = f"the alias '*{event.anchor}' stands inside what it repeats"
-            raise _Stop(Diagnostic(TOO_DEEP, span, "", problem))
+            raise self._stop(TOO_DEEP, event, problem)
         self.repeated += node.size
         if self.repeated > MAX_REPEATED:
             problem = f"aliases repeat more than {MAX_REPEATED:,} values"
-            raise _Stop(Diagnostic(TOO_DEEP, span, "", problem))
-        return replace(node, span=span)
+            raise self._stop(TOO_DEEP, event, problem)
+        return replace(node, span=self._span(event))
+
+    def _stop(self, problem_code: str, event: Any, problem: str, hint: str = "") -> _Stop:
+        where = ".".join(self.path[:2])
+        return _Stop(Diagnostic(problem_code, self._span(event), where, problem, hint=hint))
 
     def _sequence(self, event: Any, depth: int) -> Node:
-        items = []
-        while not isinstance(inner := next(self.events), yaml.SequenceEndEvent):
-            item = self._node(inner, depth + 1)
+        items: list[Node] = []
+        for inner in self._inside(yaml.SequenceEndEvent):
+            item = self._child(str(len(items)), inner, depth)
             if _is_blank(inner):
                 self._say(
                     NO_VALUE,
@@ -353,18 +361,19 @@ class _Reader:
                 continue
             items.append(item)
         size = 1 + sum(item.size for item in items)
-        return Node(self._span(event, inner.end_mark.index), tuple(items), size)
+        return Node(self._span(event, self.closed), tuple(items), size)
 
     def _mapping(self, event: Any, depth: int) -> Node:
         entries: dict[str, Entry] = {}
         size = 1
-        while not isinstance(inner := next(self.events), yaml.MappingEndEvent):
+        for inner in self._inside(yaml.MappingEndEvent):
             name, key = self._key(inner, depth)
             after = next(self.events)
-            node = self._node(after, depth + 1)
+            node = self._child(name or "?", after, depth)
             size += 1 + node.size
             if name is None:
                 continue
+            self.path.append(name)
             if name in entries:
                 self._say(
                     DUPLICATE,
@@ -381,7 +390,22 @@ class _Reader:
                 )
             else:
                 entries[name] = Entry(key, node)
-        return Node(self._span(event, inner.end_mark.index), entries, size)
+            self.path.pop()
+        return Node(self._span(event, self.closed), entries, size)
+
+    def _child(self, name: str, event: Any, depth: int) -> Node:
+        self.path.append(name)
+        node = self._node(event, depth + 1)
+        self.path.pop()
+        return node
+
+    def _inside(self, closing: type[Any]) -> Iterator[Any]:
+        """The events before the closing one, the place of which is then in `closed`."""
+        for event in self.events:
+            if isinstance(event, closing):
+                self.closed = event.end_mark.index
+                return
+            yield event
 
     def _key(self, event: Any, depth: int) -> tuple[str | None, Span]:
         node = self._node(event, depth + 1)
@@ -496,11 +520,22 @@ WORDS = (
     ("did not find expected '-' indicator", "a list item '-' was expected here",
      "check the indentation"),
     ("could not find expected ':'", "a ':' is missing after this field's name", ""),
-    ("found unexpected end of stream", "the text ends too early",
+    ("found unexpected end of stream", "what is opened here has no end",
      "is a quote or a bracket left open?"),
     ("did not find expected <document start>", "the text goes on where it should end",
      "check the indentation"),
 )  # fmt: skip
+
+
+OPENED = {
+    "while parsing a block mapping": "the block of fields",
+    "while parsing a block collection": "the list",
+    "while parsing a flow mapping": "the mapping {",
+    "while parsing a flow sequence": "the list [",
+    "while scanning a quoted scalar": "the text in quotes",
+    "while scanning a simple key": "the field",
+    "while scanning a block scalar": "the text",
+}
 
 
 def _in_words(problem: str) -> tuple[str, str]:

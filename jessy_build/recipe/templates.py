@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import jinja2
-from jinja2 import meta, nodes
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.exceptions import SecurityError
 from jinja2.filters import FILTERS
+from jinja2.idtracking import VAR_LOAD_RESOLVE
 from jinja2.runtime import LoopContext
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
@@ -51,6 +54,8 @@ class Template:
     path: Path
     shown: str
     text: str
+    names: frozenset[str]
+    """What it reads and does not set itself."""
     tree: nodes.Template = field(repr=False, compare=False)
     compiled: jinja2.Template = field(repr=False, compare=False)
 
@@ -65,7 +70,8 @@ class RenderError(Exception):
         self.problem = problem
 
     def diagnostic(self, field_name: str = "", hint: str = "") -> Diagnostic:
-        span = _line_span(self.template.shown, self.template.text, self.line)
+        quoted = re.search(r"'(\w+)'", self.problem)
+        span = _name_span(self.template, self.line, quoted[1] if quoted else "")
         return Diagnostic(FAILS, span, field_name, self.problem, hint=hint)
 
 
@@ -75,7 +81,7 @@ def parse(text: str, path: Path, shown: str) -> Template:
     try:
         tree = environment.parse(text)
         problems = list(_reaching_out(tree, text, shown))
-        compiled = environment.from_string(environment.parse(text))
+        compiled = environment.from_string(tree)
     except jinja2.TemplateSyntaxError as error:
         problem, hint = _in_words(error.message or "this is not well formed")
         span = _line_span(shown, text, error.lineno)
@@ -85,13 +91,13 @@ def parse(text: str, path: Path, shown: str) -> Template:
         raise RecipeError([Diagnostic(SYNTAX, Span(shown, 1, 1, 2), "", problem)]) from None
     if problems:
         raise RecipeError(problems)
-    return Template(path, shown, text, tree, compiled)
+    return Template(path, shown, text, frozenset(environment.names), tree, compiled)
 
 
 def undeclared(template: Template, known: Iterable[str]) -> Iterator[Diagnostic]:
     """Names that neither the tool nor the template itself sets."""
     known = tuple(known)
-    names = meta.find_undeclared_variables(template.tree) - set(known) - set(GLOBALS)
+    names = template.names - set(known)
     for node in template.tree.find_all(nodes.Name):
         if node.ctx == "load" and node.name in names:
             yield Diagnostic(
@@ -108,14 +114,15 @@ def fields_read(template: Template, name: str) -> set[str] | None:
     """Which `name.field`s the template reads; None when it uses `name` as a whole."""
     read = set()
     whole = sum(node.name == name for node in template.tree.find_all(nodes.Name))
-    for node in template.tree.find_all((nodes.Getattr, nodes.Getitem)):
-        if not isinstance(node.node, nodes.Name) or node.node.name != name:
-            continue
-        if isinstance(node, nodes.Getattr):
-            read.add(node.attr)
+    for attribute in template.tree.find_all(nodes.Getattr):
+        if isinstance(attribute.node, nodes.Name) and attribute.node.name == name:
+            read.add(attribute.attr)
             whole -= 1
-        elif isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-            read.add(node.arg.value)
+    for item in template.tree.find_all(nodes.Getitem):
+        if isinstance(item.node, nodes.Name) and item.node.name == name:
+            if not (isinstance(item.arg, nodes.Const) and isinstance(item.arg.value, str)):
+                return None
+            read.add(item.arg.value)
             whole -= 1
     return None if whole else read
 
@@ -211,7 +218,12 @@ def _indent(environment: "_Environment", text: str, width: int = 4, first: bool 
 
 
 GLOBALS: dict[str, Any] = {"range": _range, "namespace": Namespace}
-OWN_FILTERS = {"tojson": _as_json, "join": _join, "replace": _replace, "indent": _indent}
+OWN_FILTERS: dict[str, Callable[..., str]] = {
+    "tojson": _as_json,
+    "join": _join,
+    "replace": _replace,
+    "indent": _indent,
+}
 """Those that make more than they are given: each counts it before it makes it."""
 PLAIN_FILTERS = (
     *("abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "int", "items"),
@@ -230,10 +242,21 @@ METHODS: dict[type, frozenset[str]] = {
 }
 
 
+class _NamingGenerator(CodeGenerator):
+    """Notes, while it compiles, which names the template reads and does not set itself."""
+
+    def enter_frame(self, frame: Frame) -> None:
+        super().enter_frame(frame)
+        for action, name in frame.symbols.loads.values():
+            if action == VAR_LOAD_RESOLVE and name not in GLOBALS:
+                cast(_Environment, self.environment).names.add(str(name))
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """One for each template: it also keeps count of what the rendering has spent."""
 
     intercepted_binops = frozenset(("+", "*", "**", "%"))
+    code_generator_class = _NamingGenerator
 
     def __init__(self) -> None:
         super().__init__(
@@ -244,6 +267,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             cache_size=0,
         )
         self.spent = 0
+        self.names: set[str] = set()
         self.globals = dict(GLOBALS)
         self.tests = {name: TESTS[name] for name in TESTS if name not in ("filter", "test")}
         self.filters = {name: FILTERS[name] for name in PLAIN_FILTERS}
@@ -309,9 +333,19 @@ class _Environment(ImmutableSandboxedEnvironment):
             return True
         return attr in METHODS.get(type(obj), ())
 
+    def unsafe_undefined(self, obj: Any, attribute: str) -> jinja2.Undefined:
+        problem = f"'{attribute}' cannot be read in a template"
+        return self.undefined(problem, name=attribute, obj=obj, exc=SecurityError)
+
     def is_safe_callable(self, obj: Any) -> bool:
         if isinstance(obj, jinja2.Undefined):
             str(obj)
+        if self._may_call(obj):
+            return True
+        name = getattr(obj, "__name__", "")
+        raise SecurityError(f"'{name or 'this'}' cannot be called in a template")
+
+    def _may_call(self, obj: Any) -> bool:
         if obj in (self.turn, self.joined, self.flat, _range, Namespace):
             return True
         if isinstance(obj, jinja2.runtime.Macro):
@@ -373,10 +407,12 @@ def _call(name: str, arguments: list[nodes.Expr], line: int) -> nodes.Call:
 
 
 def _count_turns(tree: nodes.Template) -> None:
-    for node in list(tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock))):
-        written = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
-        turn = _call("turn", [nodes.Const(written, lineno=node.lineno)], node.lineno)
-        node.body.insert(0, nodes.ExprStmt(turn, lineno=node.lineno))
+    kinds: Any = (nodes.For, nodes.Macro, nodes.CallBlock)
+    for kind in kinds:
+        for node in list(tree.find_all(kind)):
+            written = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
+            turn = _call("turn", [nodes.Const(written, lineno=node.lineno)], node.lineno)
+            node.body.insert(0, nodes.ExprStmt(turn, lineno=node.lineno))
 
 
 REACHING_OUT = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
@@ -384,7 +420,7 @@ REACHING_OUT = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, no
 
 def _reaching_out(tree: nodes.Template, text: str, shown: str) -> Iterator[Diagnostic]:
     for node in tree.find_all(REACHING_OUT):
-        word = {nodes.FromImport: "from"}.get(type(node), type(node).__name__.lower())
+        word = "from" if isinstance(node, nodes.FromImport) else type(node).__name__.lower()
         yield Diagnostic(
             NOT_ALONE,
             _line_span(shown, text, node.lineno),
@@ -406,8 +442,6 @@ def _failing_line(template: Template, trace: TracebackType | None) -> int:
 def _said(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "the template calls itself without end"
-    if isinstance(error, SecurityError):
-        return "this is not allowed in a template: " + str(error)
     text = " ".join(str(error).split())
     if isinstance(error, _Refused | jinja2.TemplateError):
         return text[:300]
@@ -428,8 +462,8 @@ def _line_span(shown: str, text: str, line: int) -> Span:
 def _name_span(template: Template, line: int, name: str) -> Span:
     lines = template.text.splitlines()
     words = lines[line - 1] if line <= len(lines) else ""
-    found = re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", words)
-    if found is None:
+    found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words)
+    if not name or found is None:
         return _line_span(template.shown, template.text, line)
     return Span(template.shown, line, found.start() + 1, found.end() + 1)
 

@@ -131,7 +131,9 @@ def _phrase(schema: Schema) -> str:
             return "a list" + (" that is not empty" if schema.get("minItems") else "")
         case "object":
             names = ", ".join(schema.get("properties", ()))
-            return f"a mapping of {names}" if names else "a mapping"
+            if names:
+                return f"a mapping of {names}"
+            return "a mapping" + (" that is not empty" if schema.get("minProperties") else "")
     return ""
 
 

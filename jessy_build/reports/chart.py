@@ -85,7 +85,7 @@ def curve(points: Sequence[Point], best_step: int | None, frame: Frame) -> Curve
     return Curve(
         frame=frame,
         x_ticks=tuple(Tick(x_scale(v), f"{v:,.0f}") for v in x_values if v <= x_high),
-        y_ticks=tuple(Tick(y_scale(v), f"{v:.{_decimals(y_values)}f}") for v in y_values),
+        y_ticks=tuple(Tick(y_scale(v), _label(v, y_values)) for v in y_values),
         epochs=_epochs(points, x_scale, frame),
         lines=lines,
         best=_best(valid, train, best_step, x_scale, y_scale),
@@ -107,7 +107,10 @@ class _Scale:
 
 def ticks(low: float, high: float, about: int) -> tuple[float, ...]:
     """Round values, 1, 2 or 5 apart in some power of ten, that enclose `low` and `high`."""
-    span = (high - low) or abs(high) or 1.0
+    span = high - low
+    if span < 1e-4 * max(abs(low), abs(high), 1.0):
+        # A flat line needs some room around it; ticks closer than floats can tell need none.
+        span = max(abs(high), 1.0)
     raw = span / max(about, 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * power for unit in (1, 2, 5, 10) if unit * power >= raw * 0.999)
@@ -123,9 +126,11 @@ def thinned(values: list[tuple[int, float]], most: int = MOST_POINTS) -> list[tu
     return [(group[-1][0], sum(loss for _, loss in group) / len(group)) for group in groups]
 
 
-def _decimals(values: Sequence[float]) -> int:
-    step = values[1] - values[0]
-    return max(0, min(4, -math.floor(math.log10(step) + 1e-9)))
+def _label(value: float, ticks_of_axis: Sequence[float]) -> str:
+    """As many decimals as tell two ticks apart; a diverged loss of millions stays short."""
+    step = ticks_of_axis[1] - ticks_of_axis[0]
+    decimals = max(0, min(4, -math.floor(math.log10(step) + 1e-9)))
+    return f"{value:.{decimals}f}" if abs(value) < 1e5 else f"{value:.0e}"
 
 
 def _lines(

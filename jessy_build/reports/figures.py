@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from jessy_build.reports.data import Answer, BeforeAfter, Comparison, Point, ReportData
+from jessy_build.reports.data import Answer, BeforeAfter, Comparison, Point
 
 IN_TERMINAL = 3
 
@@ -69,13 +69,15 @@ def is_number(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 
-def summary_rows(data: ReportData, limit: int = IN_TERMINAL) -> tuple[BeforeAfter, ...]:
+def summary_rows(
+    comparisons: Sequence[Comparison], limit: int = IN_TERMINAL
+) -> tuple[BeforeAfter, ...]:
     """The answers shown in the terminal: the first one, then unseen prompts, other languages first.
 
     Chosen by what was asked and never by how the answers look.
     """
-    chosen = list(data.comparisons[:1])
-    rest = sorted(data.comparisons[1:], key=lambda row: row.seen)
+    chosen = list(comparisons[:1])
+    rest = sorted(comparisons[1:], key=lambda row: row.seen)
     while rest and len(chosen) < limit:
         languages = {row.language for row in chosen}
         row = next((row for row in rest if not row.seen and row.language not in languages), rest[0])

@@ -42,6 +42,7 @@ def render(data: ReportData) -> str:
         parameters=units.parameters,
         lang=_language_tag,
         breakable=_breakable,
+        fixed=_fixed,
     )
     page = environment.get_template("report.html.j2").render(
         data=data,
@@ -289,6 +290,10 @@ def _breakable(name: str) -> Any:
     from markupsafe import Markup
 
     return Markup("<wbr>").join(re.split(r"(?<=[:_/.-])", name))
+
+
+def _fixed(value: float | None, decimals: int) -> str:
+    return f"{value:,.{decimals}f}" if figures.is_number(value) else ""
 
 
 def _asset(name: str) -> str:

@@ -3,15 +3,15 @@
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jessy_build import units
 from jessy_build.console import Summary
 from jessy_build.engine.schedule import Result
-from jessy_build.reports.data import BeforeAfter
 from jessy_build.steps.builds import Workspace
 
-SHOWN = 3
+if TYPE_CHECKING:
+    from jessy_build.reports.data import BeforeAfter
 
 
 def summary(workspace: Workspace, result: Result, *, brief: bool) -> Summary:
@@ -23,7 +23,7 @@ def summary(workspace: Workspace, result: Result, *, brief: bool) -> Summary:
     return Summary(
         title=title,
         facts=tuple(_facts(workspace, result)),
-        answers=tuple(_answers(result)),
+        answers=_answers(result),
         next=tuple(_next(workspace, result)),
     )
 
@@ -43,17 +43,13 @@ def _facts(workspace: Workspace, result: Result) -> Iterator[tuple[str, str]]:
         yield ("report", _path(folder / "report.html"))
 
 
-def _answers(result: Result) -> Iterator[BeforeAfter]:
+def _answers(result: Result) -> "tuple[BeforeAfter, ...]":
     if "evaluate" not in result.made:
-        return
-    for row in result.made["evaluate"].facts["rows"][:SHOWN]:
-        base, tuned = row["base"], row["tuned"]
-        yield BeforeAfter(row["prompt"], base["text"], _note(base), tuned["text"], _note(tuned))
+        return ()
+    from jessy_build.reports import figures
+    from jessy_build.steps import report_data
 
-
-def _note(answer: dict[str, Any]) -> str:
-    end = "" if answer["stopped"] else ", cut off"
-    return f"{answer['tokens']} tokens, {units.duration(answer['seconds'])}{end}"
+    return figures.summary_rows(report_data.comparisons(result.made["evaluate"]))
 
 
 def _next(workspace: Workspace, result: Result) -> Iterator[tuple[str, str]]:

@@ -78,33 +78,41 @@ def run(job: Job) -> Facts:
 async def _ask_all(
     job: Job, config: Any, teacher_name: str, asked: Sequence[Asked]
 ) -> tuple[list[Example], dict[str, Any]]:
-    """All items through one teacher; the first failure stops the rest, what was answered stays."""
+    """All items through one teacher. After a failure nothing new is asked, and what is under way
+    is waited for: it is being paid for, so it is kept."""
     teacher = teachers.TEACHERS[config.kind].open(config, job.settings)
     gate = asyncio.Semaphore(teacher.concurrency)
     counts = {"asked": 0, "remembered": 0, "malformed": 0, "input_tokens": 0, "output_tokens": 0}
-    done = 0
+    failures: list[StepError] = []
+    examples: dict[Slot, Example] = {}
 
-    async def fill(item: Asked) -> Example:
-        nonlocal done
+    async def fill(item: Asked) -> None:
         async with gate:
-            example = await _fill(job, teacher, teacher_name, item, counts)
-        done += 1
-        job.emit(StepProgress(job.step.name, done, len(asked), "items", f"{counts['asked']} asked"))
-        return example
+            if failures:
+                return
+            try:
+                examples[item.slot] = await _fill(job, teacher, teacher_name, item, counts)
+            except StepError as error:
+                failures.append(error)
+                return
+        text = f"{counts['asked']} asked"
+        job.emit(StepProgress(job.step.name, len(examples), len(asked), "items", text))
 
-    tasks = [asyncio.create_task(fill(item)) for item in asked]
+    everything = asyncio.gather(*(fill(item) for item in asked))
     watch = asyncio.create_task(_watch(job))
     try:
-        everything = asyncio.gather(*tasks)
         await asyncio.wait((everything, watch), return_when=asyncio.FIRST_COMPLETED)
         if watch.done():
             raise KeyboardInterrupt
-        return await everything, {"teacher": teacher_name, **counts}
+        await everything
     finally:
-        for task in (*tasks, watch):
-            task.cancel()
-        await asyncio.gather(*tasks, watch, return_exceptions=True)
+        everything.cancel()
+        watch.cancel()
+        await asyncio.gather(everything, watch, return_exceptions=True)
         await teacher.close()
+    if failures:
+        raise failures[0]
+    return [examples[item.slot] for item in asked], {"teacher": teacher_name, **counts}
 
 
 async def _watch(job: Job) -> None:

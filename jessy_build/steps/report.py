@@ -1,14 +1,11 @@
 """report: one HTML page that says what was built, from what, and what came of it."""
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jessy_build import units
 from jessy_build.engine.kind import Facts, Job, always
-from jessy_build.engine.ledger import Artifact
 from jessy_build.plan.step import Step
-from jessy_build.reports import data, html
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -34,128 +31,12 @@ def expand(loaded: "LoadedRecipe", steps: Sequence[Step]) -> list[Step]:
 
 
 def run(job: Job) -> Facts:
-    page = html.render(_data(job))
+    from jessy_build.reports import html
+    from jessy_build.steps import report_data
+
+    page = html.render(report_data.of(job))
     (job.out / FILE).write_text(page, encoding="utf-8")
     return {"bytes": len(page.encode())}
-
-
-def _data(job: Job) -> data.ReportData:
-    made = job.made
-    recipe = job.step.params["recipe"]
-    trained = made["train"].facts
-    return data.ReportData(
-        name=job.step.params["name"],
-        version=job.step.params["version"],
-        description=job.step.params["description"],
-        base=_base(recipe, made["fetch"], made["convert"].facts["parameters"]),
-        dataset=_dataset(made["assemble"].facts, trained),
-        training=_training(trained, made["train"].seconds, recipe["train"]),
-        comparisons=_comparisons(made.get("evaluate")),
-        steps=tuple(data.Step(s, a.seconds, a.made_at < job.started) for s, a in made.items()),
-        files=_files(made),
-        machine=_machine(trained),
-        recipe=_yaml(recipe),
-        modelfile=(job.inputs["deploy"] / "Modelfile").read_text(encoding="utf-8"),
-        asked_how=_asked_how(job),
-    )
-
-
-def _base(recipe: Mapping[str, Any], fetched: Artifact, parameters: int) -> data.Base:
-    base = recipe["base"]
-    sha256 = base.get("sha256") or max(fetched.tree.values(), key=lambda file: file[1])[0]
-    return data.Base(source=base["model"], sha256=sha256, parameters=parameters)
-
-
-def _dataset(assembled: Mapping[str, Any], trained: Mapping[str, Any]) -> data.Dataset:
-    return data.Dataset(
-        counts=tuple(
-            data.Count(c["category"], c["language"], c["complexity"], c["rows"])
-            for c in assembled["composition"]
-        ),
-        train=assembled["train"],
-        valid=assembled["valid"],
-        tokens=trained["tokens"],
-        trained_tokens=trained["supervised_tokens"],
-    )
-
-
-def _training(
-    trained: Mapping[str, Any], seconds: float, config: Mapping[str, Any]
-) -> data.Training:
-    return data.Training(
-        curve=tuple(_curve(trained)),
-        best_step=trained["best"]["step"],
-        seconds=seconds,
-        settings=tuple(_flat(config)),
-        peak_memory=trained["peak_memory"],
-        tokens_per_second=trained["tokens_per_second"],
-    )
-
-
-def _curve(trained: Mapping[str, Any]) -> list[data.Point]:
-    """Training and validation points in the order of their steps."""
-    points = [data.Point(p["step"], p["epoch"], train_loss=p["loss"]) for p in trained["curve"]] + [
-        data.Point(p["step"], p["epoch"], valid_loss=p["loss"]) for p in trained["validation"]
-    ]
-    return sorted(points, key=lambda point: point.step)
-
-
-def _flat(value: Any, at: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        below = [_flat(part, f"{at}.{key}" if at else key) for key, part in value.items()]
-        return [pair for pairs in below for pair in pairs]
-    shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return [(at, shown)]
-
-
-def _comparisons(evaluated: Artifact | None) -> tuple[data.Comparison, ...]:
-    if evaluated is None:
-        return ()
-    return tuple(
-        data.Comparison(
-            prompt=row["prompt"],
-            language=row["language"] or "",
-            complexity=row["complexity"] or "",
-            seen=bool(row["seen"]),
-            base=_answer(row["base"]),
-            tuned=_answer(row["tuned"]),
-        )
-        for row in evaluated.facts["rows"]
-    )
-
-
-def _answer(row: Mapping[str, Any]) -> data.Answer:
-    return data.Answer(row["text"], row["tokens"], row["seconds"], row["stopped"])
-
-
-def _files(made: Mapping[str, Artifact]) -> tuple[data.File, ...]:
-    wanted = {"gguf": "", "train": "adapter/", "assemble": "dataset/", "deploy": ""}
-    return tuple(
-        data.File(f"{below}{path}", size, sha256)
-        for step, below in wanted.items()
-        if step in made
-        for path, (sha256, size) in made[step].tree.items()
-    )
-
-
-def _machine(trained: Mapping[str, Any]) -> data.Machine:
-    here = trained["machine"]
-    versions = tuple((package, version) for package, version in here["versions"].items())
-    return data.Machine(here["cpu"], here["memory"], trained["blas"], versions)
-
-
-def _yaml(recipe: Mapping[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump(
-        json.loads(json.dumps(recipe)), sort_keys=False, allow_unicode=True, width=100
-    )
-
-
-def _asked_how(job: Job) -> str:
-    limit = job.step.params["recipe"].get("evaluate", {}).get("max_tokens", 80)
-    kind = job.made["gguf"].facts["kind"].upper()
-    return f"greedy, at most {limit} tokens, both as {kind} GGUF in llama.cpp"
 
 
 def summary(facts: Facts) -> str:

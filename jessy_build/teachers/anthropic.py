@@ -113,20 +113,12 @@ class Claude:
     async def ask(self, request: Request) -> Reply:
         began = time.perf_counter()
         message = await self._create(request)
-        reason = message.stop_reason
-        if reason not in STOPS:
-            raise StepError(
-                f"{self._host} ended an answer with '{reason}', which nobody asked for",
-                hint=f"name another model; {asking.KEPT}",
-            )
-        return Reply(
-            text="".join(block.text for block in message.content if block.type == "text"),
-            stop=STOPS[reason],
-            usage=_usage(message.usage),
-            seconds=time.perf_counter() - began,
-            model=message.model,
-            request=request.digest,
-        )
+        try:
+            return self._reply(message, request, time.perf_counter() - began)
+        except (AttributeError, TypeError):
+            # The SDK builds a Message out of any JSON, whatever is missing from it.
+            failed = self._no_message()
+        raise failed
 
     async def close(self) -> None:
         await self._client.close()
@@ -135,10 +127,10 @@ class Claude:
         import anthropic as sdk
 
         try:
-            message = await self._client.messages.create(**_body(request))
+            message: sdk.types.Message = await self._client.messages.create(**_body(request))
         except sdk.APIStatusError as error:
             failed = self._refused(error)
-        except (sdk.APITimeoutError, _Late):
+        except (sdk.APITimeoutError, sdk.RetryableError):
             failed = StepError(
                 f"{self._host} gave no answer within {self._config.timeout:g} s",
                 hint=f"raise `timeout` of the teacher, or build again later; {asking.KEPT}",
@@ -148,11 +140,27 @@ class Claude:
         except (sdk.AnthropicError, ValueError):
             failed = self._no_message()
         else:
-            if isinstance(message, sdk.types.Message) and _is_whole(message):
-                return message
-            failed = self._no_message()
+            return message
         # Raised out here, so that no SDK error hangs on it: that holds the request and its key.
         raise failed
+
+    def _reply(self, message: "sdk.types.Message", request: Request, seconds: float) -> Reply:
+        text = "".join(block.text for block in message.content if block.type == "text")
+        usage = _usage(message.usage)
+        reason = message.stop_reason
+        if reason not in STOPS:
+            raise StepError(
+                f"{self._host} ended an answer with '{reason}', which nobody asked for",
+                hint=f"name another model; {asking.KEPT}",
+            )
+        return Reply(
+            text=text,
+            stop=STOPS[reason],
+            usage=usage,
+            seconds=seconds,
+            model=message.model,
+            request=request.digest,
+        )
 
     def _refused(self, error: "sdk.APIStatusError") -> StepError:
         said = asking.scrub(error.api_message or f"HTTP {error.status_code}", [self._key])
@@ -199,16 +207,9 @@ class Claude:
         )
 
 
-class _Late(Exception):
-    """Kept apart from the SDK's own timeout, which counts from byte to byte."""
-
-
 def _guard(config: Config, host: str) -> "sdk.AsyncMiddlewareCallable":
     """Runs once for each try: a limit on its whole time, and no tries that cannot help."""
     import anthropic as sdk
-
-    class Late(sdk.RetryableError, _Late):
-        pass
 
     async def guard(
         request: sdk.APIRequest, proceed: Callable[[sdk.APIRequest], Awaitable[Any]]
@@ -217,7 +218,8 @@ def _guard(config: Config, host: str) -> "sdk.AsyncMiddlewareCallable":
             async with asyncio.timeout(config.timeout):
                 response = await proceed(request)
         except TimeoutError:
-            raise Late from None
+            # The SDK's own limit counts from byte to byte; this one counts the whole answer.
+            raise sdk.RetryableError("late") from None
         if response.status_code in (402, 429) and _spent(response.http_response):
             raise StepError(
                 f"the spend limit of the account at {host} is reached ({response.status_code})",
@@ -267,13 +269,6 @@ def _body(request: Request) -> dict[str, Any]:
     if request.schema is not None:
         body["output_config"] = {"format": {"type": "json_schema", "schema": request.schema}}
     return body
-
-
-def _is_whole(message: "sdk.types.Message") -> bool:
-    """The SDK builds a Message out of any JSON object, whatever is missing from it."""
-    has_content = isinstance(getattr(message, "content", None), list)
-    has_usage = getattr(message, "usage", None) is not None
-    return has_content and has_usage and isinstance(getattr(message, "model", None), str)
 
 
 def _usage(usage: "sdk.types.Usage") -> Usage:

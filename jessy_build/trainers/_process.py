@@ -132,9 +132,7 @@ def _died(code: int, log: Path) -> StepError:
             log=log,
         )
     if any(word in last.lower() for word in OUT_OF_MEMORY):
-        return StepError(
-            f"training ran out of memory: {last}", hint=LESS_MEMORY + RESUMES, log=log
-        )
+        return StepError(f"training ran out of memory: {last}", hint=LESS_MEMORY + RESUMES, log=log)
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     return StepError(
         f"the training process ended {how}{': ' + last if last else ''}",

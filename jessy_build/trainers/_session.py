@@ -15,7 +15,7 @@ from typing import Any
 from jessy_build import digest
 from jessy_build.chat import Chat
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _batches, _checkpoint, _loss, _model, _optimizer, _rows
+from jessy_build.trainers import _activations, _batches, _checkpoint, _loss, _model, _optimizer, _rows
 from jessy_build.trainers._checkpoint import Checkpoint
 from jessy_build.trainers.lora import Best, Point, TrainingRun, TrainJob, Validation
 
@@ -91,9 +91,7 @@ class Session:
         chat = Chat.load(self.job.base)
         tokenizer = Tokenizer.from_file(str(self.job.base / "tokenizer.json"))
         encode = lambda text: tokenizer.encode(text, add_special_tokens=False).ids  # noqa: E731
-        read = partial(
-            _rows.read, chat=chat, encode=encode, max_length=self.config.max_seq_length
-        )
+        read = partial(_rows.read, chat=chat, encode=encode, max_length=self.config.max_seq_length)
         self.rows = read(self.job.dataset / "train.jsonl")
         self.valid = read(self.job.dataset / "valid.jsonl")
         if not self.rows:
@@ -112,6 +110,8 @@ class Session:
 
     def _prepare(self) -> None:
         self.model, self.machine = _model.load(self.job.base)
+        if self.machine.cpu:
+            _activations.quicken(self.model)
         self.adapter_config = _model.adapt(self.model, self.config.lora, self.config.seed)
         self.optimizer = _optimizer.make(self.config.optimizer, self.updates)
         self.optimizer.init(self.model.trainable_parameters())

@@ -90,16 +90,15 @@ class Config(config.Config):
     seed: int = Field(default=42, ge=0)
     """Decides the first adapter, the order of rows and the dropout."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_length(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        if given.get("epochs") is not None and given.get("steps") is not None:
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        # Not "before": that one would take the rest of the block out of JSON mode, and strict
+        # validation would then refuse a list for a tuple.
+        if self.epochs is not None and self.steps is not None:
             raise ValueError("give epochs or steps, not both")
-        if given.get("epochs") is None and given.get("steps") is None:
-            return {**given, "epochs": EPOCHS}
-        return given
+        if self.epochs is None and self.steps is None:
+            self.__dict__["epochs"] = EPOCHS
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ class Hub:
     files: dict[str, bytes]
     url: str = ""
     asked: list[str] = field(default_factory=list)
-    agents: set[str] = field(default_factory=set)
     gated: bool = False
     damage: set[str] = field(default_factory=set)
     """Files whose bytes are not what the listing says, at the same length."""
@@ -62,7 +61,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.asked.append(f"{self.command} {path}")
-        self.hub.agents.add(self.headers.get("user-agent", ""))
         if self.hub.gated:
             self._send(403, b"{}", {"X-Error-Code": "GatedRepo"}, body=body)
         elif not path.removeprefix("/api/models").startswith(f"/{REPO}/"):
@@ -71,12 +69,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body=body)
         elif path.startswith(f"/api/models/{REPO}/tree/"):
             self._send(200, json.dumps(_tree(self.hub.files)).encode(), {}, body=body)
+        elif path == f"/api/models/{REPO}/revision/{COMMIT}":
+            self._send(200, json.dumps(_info(self.hub.files)).encode(), {}, body=body)
         else:
             self._file(path.rpartition("/")[2], body=body)
 
     def _file(self, name: str, *, body: bool) -> None:
         data = self.hub.files[name]
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{_etag(name, data)}"', "Accept-Ranges": "bytes"}
+        headers = {
+            "X-Repo-Commit": COMMIT,
+            "ETag": f'"{_etag(name, data)}"',
+            "Accept-Ranges": "bytes",
+        }
         if name in self.hub.damage:
             data = bytes(reversed(data))
         status, start = 200, 0
@@ -84,10 +88,22 @@ class _Handler(BaseHTTPRequestHandler):
             start = int(wanted.removeprefix("bytes=").split("-")[0])
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
             status = 206
-        self._send(status, data[start:], headers, body=body, cut=self.hub.cut.pop(name, None) if body else None)
+        self._send(
+            status,
+            data[start:],
+            headers,
+            body=body,
+            cut=self.hub.cut.pop(name, None) if body else None,
+        )
 
     def _send(
-        self, status: int, data: bytes, headers: dict[str, str], *, body: bool, cut: int | None = None
+        self,
+        status: int,
+        data: bytes,
+        headers: dict[str, str],
+        *,
+        body: bool,
+        cut: int | None = None,
     ) -> None:
         self.send_response(status)
         for key, value in {"Content-Length": str(len(data)), **headers}.items():
@@ -104,6 +120,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _tree(files: dict[str, bytes]) -> list[dict[str, object]]:
     return [_entry(name, data) for name, data in files.items()]
+
+
+def _info(files: dict[str, bytes]) -> dict[str, object]:
+    return {"id": REPO, "sha": COMMIT, "siblings": [_sibling(*file) for file in files.items()]}
+
+
+def _sibling(name: str, data: bytes) -> dict[str, object]:
+    sibling: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": _git(data)}
+    if name.endswith((".safetensors", ".bin")):
+        sha256 = hashlib.sha256(data).hexdigest()
+        sibling["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 130}
+    return sibling
 
 
 def _entry(name: str, data: bytes) -> dict[str, object]:

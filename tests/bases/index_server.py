@@ -28,10 +28,12 @@ class Index:
 def wheel(package: str, version: str, files: Mapping[str, bytes]) -> tuple[str, bytes]:
     name = package.replace("-", "_")
     info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+    kind = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     content = {
         **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/METADATA": metadata.encode(),
+        f"{info}/WHEEL": kind.encode(),
     }
     record = "".join(f"{path},sha256={_hash(data)},{len(data)}\n" for path, data in content.items())
     content[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from tests.loopback.server import Loopback, Seen, Status
+from tests.loopback.server import Loopback, Seen, Status, Step
 
 
 class MessagesServer(Loopback):
     """Answers every question with an example that repeats it."""
 
-    def usual(self, seen: Seen) -> Status:
+    def usual(self, seen: Seen) -> Step:
         if seen.path != "/v1/messages":
             return error(404, "not_found_error", f"no route {seen.path}")
         asked = seen.body["messages"][-1]["content"]

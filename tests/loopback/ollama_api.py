@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.loopback.server import Loopback, Seen, Status
+from tests.loopback.server import Loopback, Seen, Status, Step
 
 
 class OllamaServer(Loopback):
@@ -11,7 +11,7 @@ class OllamaServer(Loopback):
 
     model = "gemma3:4b"
 
-    def usual(self, seen: Seen) -> Status:
+    def usual(self, seen: Seen) -> Step:
         if seen.path != "/api/chat":
             return Status(404, "404 page not found", {"content-type": "text/plain"})
         if seen.body["model"] != self.model:

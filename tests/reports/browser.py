@@ -33,7 +33,7 @@ def find() -> str | None:
 
 
 class Page:
-    """One tab. `errors` gathers whatever the browser complains of, `asked` every address it wants."""
+    """One tab. `errors` has what the browser complains of, `asked` every address it wants."""
 
     def __init__(self, program: str, profile: Path) -> None:
         read_end, self._send = _pipe()
@@ -57,7 +57,7 @@ class Page:
         self._buffer = b""
         self._count = 0
         self._session = ""
-        self._loaded = False
+        self._loaded: set[str] = set()
         self.errors: list[str] = []
         self.asked: list[str] = []
         targets = self.call("Target.getTargets")["targetInfos"]
@@ -66,6 +66,8 @@ class Page:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def __enter__(self) -> Self:
         return self
@@ -103,11 +105,11 @@ class Page:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        self.call("Page.navigate", url="about:blank")
-        self._loaded = False
-        self.call("Page.navigate", url=path.as_uri() + fragment)
-        while not self._loaded:
-            self._next()
+        # From one fragment to another a browser does not load anew, so the way leads over a blank.
+        for address in ("about:blank", path.as_uri() + fragment):
+            loader = self.call("Page.navigate", url=address)["loaderId"]
+            while loader not in self._loaded:
+                self._next()
         self.asked = [url for url in self.asked if url != "about:blank"]
 
     def run(self, script: str) -> Any:
@@ -138,8 +140,8 @@ class Page:
         return message
 
     def _notice(self, method: str, params: dict[str, Any]) -> None:
-        if method == "Page.loadEventFired":
-            self._loaded = True
+        if method == "Page.lifecycleEvent" and params["name"] == "load":
+            self._loaded.add(params["loaderId"])
         elif method == "Network.requestWillBeSent":
             self.asked.append(params["request"]["url"])
         elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):

@@ -46,7 +46,7 @@ ASKED = [
     ("orda mısın", "tr", "low", False, 96, False, "Buradayım, söyle.", 8),
     ("i just got promoted!", "en", "low", False, 88, True, "Happy for you! Keep it up! 🎯", 9),
     ("teşekkürler, çok yardımcı oldun", "tr", "low", False, 96, False, "Ne demek, her zaman.", 9),
-    ("deploy patladı, bi bak please", "mixed", "low", False, 96, False, "Bakıyorum. Log var mı?", 9),
+    ("deploy patladı, bak please", "mixed", "low", False, 96, False, "Bakıyorum. Log var mı?", 9),
     ("günaydın", "tr", "low", True, 96, False, "Günaydın! Bugün ne yapıyoruz?", 12),
     ("thanks!", "en", "low", True, 35, True, "Anytime!", 3),
     ("kusura bakma geç yazdım", "tr", "low", False, 96, False, "Tamam, anlat bakalım.", 9),

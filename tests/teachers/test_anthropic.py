@@ -225,7 +225,16 @@ def test_an_unknown_model_is_answered_with_the_one_that_was_meant() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ['{"id": "msg_1", "type": "mess', "<html>hello</html>", "[]", "{}", '{"content": []}', '"hi"'],
+    [
+        '{"id": "msg_1", "type": "mess',
+        "<html>hello</html>",
+        "[]",
+        "{}",
+        '{"content": []}',
+        '"hi"',
+        '{"content": [1]}',
+        '{"content": 5, "usage": {}}',
+    ],
 )
 def test_an_answer_that_is_no_message_is_an_error_and_not_an_example(body: str) -> None:
     with api.MessagesServer(Status(200, body)) as server:
@@ -359,20 +368,18 @@ def test_a_password_in_the_address_is_not_told() -> None:
     assert "hunter2" not in caught.value.problem + caught.value.hint
 
 
-REQUEST = {"prompt": "p", "system": "s", "schema": example_schema(), "sample": 1}
+REQUEST: dict[str, Any] = {
+    "prompt": "p",
+    "system": "s",
+    "schema": example_schema(),
+    "sample": 1,
+}
 
 
-@pytest.mark.parametrize(
-    ("fields", "changed"),
-    [
-        ({}, {}),
-        ({"concurrency": 2}, {}),
-        ({"timeout": 9.0}, {}),
-    ],
-)
-def test_speed_is_no_part_of_a_request(fields: dict[str, Any], changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", [{"concurrency": 2}, {"timeout": 9.0}])
+def test_speed_is_no_part_of_a_request(fields: dict[str, Any]) -> None:
     same = anthropic.request(config(), **REQUEST).digest
-    assert anthropic.request(config(**fields), **{**REQUEST, **changed}).digest == same
+    assert anthropic.request(config(**fields), **REQUEST).digest == same
 
 
 @pytest.mark.parametrize(

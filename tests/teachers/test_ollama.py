@@ -191,7 +191,7 @@ def test_a_cancelled_ask_closes_its_connection() -> None:
                 left.append(time.monotonic() - began)
 
     class Watched(api.OllamaServer):
-        def usual(self, seen: Seen) -> Any:
+        def usual(self, seen: Seen) -> Step:
             return Watch()
 
     async def once(server: Loopback) -> None:

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,11 +92,3 @@ def test_a_normal_form_is_its_own(text: str, language: str) -> None:
     once = normal(text, language)
     assert once == " ".join(once.split())
     assert normal(f"  {text}\t", language) == once
-
-
-def test_seventeen_thousand_rows_take_no_coffee_break() -> None:
-    rows = [talk(f"u: soru {n} ne?", f"a: cevap {n}") for n in range(17_000)]
-    began = time.perf_counter()
-    assert list(duplicates.check(rows, Limits())) == []
-    # Generous: it takes a tenth of it, and a quadratic search takes minutes.
-    assert time.perf_counter() - began < 8

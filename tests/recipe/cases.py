@@ -1,0 +1,91 @@
+"""Recipes that are wrong, and what people are told about them. Run as a module to write it anew.
+
+A case is `tests/failing/NAME.yaml`, with `NAME.expected` beside it. Lines that begin with
+`# --set ` are its overrides. What it needs besides lies in `with/`.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import chdir
+from pathlib import Path
+
+from jessy_build.diagnostics import Diagnostic, RecipeError, render
+from jessy_build.recipe.load import load
+
+FAILING = Path(__file__).parent.parent / "failing"
+SET = "# --set "
+
+
+def written_cases() -> list[str]:
+    return sorted(path.stem for path in FAILING.glob("*.yaml"))
+
+
+def missing_recipe(folder: Path) -> None:
+    """Nothing to write: the case is that there is nothing."""
+
+
+def too_large_recipe(folder: Path) -> None:
+    (folder / "too-large.yaml").write_text("# " + "x" * (1 << 20))
+
+
+def folder_for_recipe(folder: Path) -> None:
+    (folder / "a-folder.yaml").mkdir()
+
+
+def link_loop(folder: Path) -> None:
+    (folder / "link-loop.yaml").symlink_to("link-loop.yaml")
+
+
+MADE_CASES: dict[str, Callable[[Path], None]] = {
+    "missing": missing_recipe,
+    "too-large": too_large_recipe,
+    "a-folder": folder_for_recipe,
+    "link-loop": link_loop,
+}
+"""Those that no repository should hold, made in a folder of the test."""
+
+
+def problems(name: str, folder: Path = FAILING) -> tuple[list[Diagnostic], str]:
+    """What `load` finds wrong with a case, as data and as people read it."""
+    path = folder / f"{name}.yaml"
+    overrides = overrides_of(path)
+    with chdir(folder):
+        try:
+            load(Path(path.name), overrides)
+        except RecipeError as error:
+            texts = [render(d, lines_of(overrides)) + "\n" for d in error.diagnostics]
+            return error.diagnostics, "".join(texts)
+    raise AssertionError(f"{name}.yaml has no problem")
+
+
+def overrides_of(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line.removeprefix(SET) for line in lines if line.startswith(SET)]
+
+
+def lines_of(overrides: Sequence[str]) -> Callable[[str], list[str]]:
+    def lines(file: str) -> list[str]:
+        if file == "--set":
+            return list(overrides)
+        if not os.path.isfile(file) or os.path.getsize(file) > 1 << 20:  # noqa: PTH113, PTH202
+            return []
+        return Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+
+    return lines
+
+
+def write_expected(folder: Path) -> None:
+    for name in written_cases():
+        (FAILING / f"{name}.expected").write_text(problems(name)[1], encoding="utf-8")
+    for name, make in MADE_CASES.items():
+        make(folder)
+        (FAILING / f"{name}.expected").write_text(problems(name, folder)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as made:
+        write_expected(Path(made))

@@ -1,0 +1,124 @@
+"""A user's project on the tiny model: real steps, real training, seconds instead of minutes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+RECIPE = """\
+recipe: 1
+name: tiny
+version: v1
+base: {model: "path:base"}
+teachers:
+  curated: {kind: curated, files: [rows.jsonl]}
+categories:
+  smalltalk: {teacher: curated, count: all}
+train:
+  lora: {rank: 4, alpha: 8}
+  epochs: 2
+  batch_size: 4
+  optimizer: {learning_rate: 1e-3}
+modelfile:
+  parameters: {temperature: 0.2}
+deploy:
+  ollama: {model: tiny}
+evaluate:
+  prompts: [hello, selam]
+  max_tokens: 6
+"""
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def ran(self) -> list[str]:
+        """Steps that were started, in order."""
+        return re.findall(r"^✓ (\S+)", self.out, re.MULTILINE)
+
+
+@dataclass
+class Project:
+    root: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, root: Path, tiny_model: Path, **env: str) -> "Project":
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "Justfile").write_text((REPOSITORY / "jessy_build/starter/Justfile").read_text())
+        shutil.copytree(tiny_model, root / "base")
+        project = cls(root, env)
+        project.write(RECIPE)
+        rows = [
+            {"user": f"hello number {n}, how are you?", "assistant": "fine, thanks a lot!"}
+            | {"language": "en", "complexity": "low"}
+            for n in range(24)
+        ]
+        (root / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return project
+
+    def write(self, text: str) -> None:
+        (self.root / "recipe.yaml").write_text(text, encoding="utf-8")
+
+    def edit(self, old: str, new: str) -> None:
+        path = self.root / "recipe.yaml"
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def run(self, *words: str, input: str | None = None, **env: str) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "jessy_build", *words],
+            cwd=self.root,
+            env=self.environment(**env),
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(REPOSITORY), **self.env, **more}
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "jessy_build", *words],
+            cwd=self.root,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def interrupt_when(self, words: tuple[str, ...], sign: str, with_signal: int) -> Ran:
+        """Start, read lines until one holds `sign`, send the signal, and wait for the end."""
+        process = self.start(*words)
+        assert process.stdout
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if sign in line:
+                break
+        else:
+            raise AssertionError(f"'{sign}' never came:\n{''.join(seen)}")
+        time.sleep(0.1)
+        process.send_signal(with_signal)
+        out, err = process.communicate(timeout=120)
+        return Ran(process.returncode, "".join(seen) + out, err)
+
+
+SIGINT, SIGKILL = signal.SIGINT, signal.SIGKILL

@@ -1,0 +1,108 @@
+"""Answers are paid for once: counted at a loopback Messages API behind the real SDK."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.loopback import messages_api
+from tests.steps.project import Project
+
+RECIPE = """\
+recipe: 1
+name: asked
+version: v1
+base: {model: "path:base"}
+teachers:
+  claude: {kind: anthropic, model: claude-haiku-5-5, concurrency: 4}
+categories:
+  talk:
+    teacher: claude
+    count: 20
+    prompt: ask.j2
+    languages: {en: 1}
+    complexity: {low: 1}
+    topics: {greetings: 10, thanks: 10}
+  deep: {teacher: claude, count: 6, prompt: deep.j2, languages: {en: 1}, complexity: {low: 1}}
+dataset: {validate: {duplicates: false}}
+train: {steps: 1}
+"""
+UNTIL = ("build", "recipe.yaml", "--until", "assemble")
+
+
+@pytest.fixture
+def server() -> Iterator[messages_api.MessagesServer]:
+    with messages_api.MessagesServer() as running:
+        yield running
+
+
+@pytest.fixture
+def project(tmp_path: Path, server: messages_api.MessagesServer) -> Project:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "Justfile").touch()
+    (tmp_path / "ask.j2").write_text("A line about {{ topic.name }}, number {{ ordinal }}.")
+    (tmp_path / "deep.j2").write_text("Something deep, number {{ ordinal }}.")
+    env = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "sk-ant-test-0123456789"}
+    project = Project(tmp_path, env)
+    project.write(RECIPE)
+    return project
+
+
+def asks(project: Project, server: messages_api.MessagesServer) -> int:
+    before = server.count
+    done = project.run(*UNTIL)
+    assert done.code == 0, done.out + done.err
+    return server.count - before
+
+
+def test_every_answer_is_paid_for_once(
+    project: Project, server: messages_api.MessagesServer
+) -> None:
+    assert asks(project, server) == 26
+    assert asks(project, server) == 0
+    project.edit("count: 20", "count: 30")
+    project.edit("{greetings: 10, thanks: 10}", "{greetings: 15, thanks: 15}")
+    assert asks(project, server) == 10
+    project.edit("count: 30", "count: 20")
+    project.edit("{greetings: 15, thanks: 15}", "{greetings: 10, thanks: 10}")
+    assert asks(project, server) == 0
+    project.edit("count: 20", "count: 24")
+    project.edit("{greetings: 10, thanks: 10}", "{greetings: 10, thanks: 10, wishes: 4}")
+    assert asks(project, server) == 4
+    (project.root / "deep.j2").write_text("Something deeper, number {{ ordinal }}.")
+    assert asks(project, server) == 6
+    (project.root / "deep.j2").write_text("{# a note #}Something deeper, number {{ ordinal }}.")
+    assert asks(project, server) == 0
+    (project.root / "deep.j2").write_text("Something deep, number {{ ordinal }}.")
+    assert asks(project, server) == 0
+
+
+def test_the_plan_says_how_many_are_to_be_asked(
+    project: Project, server: messages_api.MessagesServer
+) -> None:
+    assert "20 items: 20 to ask, 0 answered before" in project.run("plan", "recipe.yaml").out
+    asks(project, server)
+    project.edit("count: 20", "count: 22")
+    project.edit("{greetings: 10, thanks: 10}", "{greetings: 12, thanks: 10}")
+    assert "22 items: 2 to ask, 20 answered before" in project.run("plan", "recipe.yaml").out
+
+
+def test_answers_before_a_failure_are_kept(project: Project) -> None:
+    project.edit("concurrency: 4", "concurrency: 1")
+    example = messages_api.said('{"user": "hi", "assistant": "hello"}')
+    script = [*(example for _ in range(5)), messages_api.spent()]
+    with messages_api.MessagesServer(*script) as server:
+        project.env = {**project.env, "ANTHROPIC_BASE_URL": server.url}
+        failed = project.run(*UNTIL)
+        assert failed.code == 1
+        assert "sk-ant-test" not in failed.out + failed.err
+        answered = server.count - 1
+        assert answered >= 5
+        assert asks(project, server) == 26 - answered
+
+
+def test_the_key_is_written_nowhere(project: Project, server: messages_api.MessagesServer) -> None:
+    asks(project, server)
+    for file in project.root.rglob("*"):
+        if file.is_file():
+            assert b"sk-ant-test" not in file.read_bytes(), file
