@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -37,7 +38,9 @@ def run(argv: Sequence[str]) -> int:
         try:
             return int(args.command(args, console))
         except RecipeError as error:
-            console.diagnostics(error.diagnostics)
+            from jessy_build.recipe.load import source_lines
+
+            console.diagnostics(error.diagnostics, source_lines(getattr(args, "set", ())))
             return WRONG
         except StepError as error:
             console.step_error(error)
@@ -53,13 +56,18 @@ def run(argv: Sequence[str]) -> int:
 
 
 def check(args: argparse.Namespace, console: Console) -> int:
-    from jessy_build.recipe.load import load
+    from jessy_build.recipe.load import load, source_lines
 
     loaded = load(Path(args.recipe), args.set)
-    categories = loaded.recipe.categories
+    warnings = [asdict(warning) for warning in loaded.warnings]
     if args.json:
-        console.json_document({"format": 1, "ok": True, "categories": list(categories)})
-    console.line(f"{args.recipe}: no problems ({len(categories)} categories)")
+        console.json_document({"format": 1, "ok": True, "warnings": warnings})
+    elif warnings:
+        console.diagnostics(loaded.warnings, source_lines(args.set))
+    rows = sum(len(rows) for rows in loaded.rows.values())
+    found = f"{len(warnings)} warnings" if warnings else "no problems"
+    categories = len(loaded.recipe.categories)
+    console.line(f"{args.recipe}: {found} ({categories} categories, {rows} curated rows)")
     return OK
 
 

@@ -4,6 +4,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
+    """The string under each field is its documentation.
+
+    `recipe.model` puts it into the JSON schema. pydantic could too, but it reads the source of
+    each class while importing it, which every command would pay for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

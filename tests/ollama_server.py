@@ -2,15 +2,18 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
+
+from tests.required import missing
 
 START_SECONDS = 30
 MISSING = (
@@ -29,23 +32,31 @@ def serve(folder: Path) -> Iterator[str]:
     """The address of a server that knows no model; a skip where no Ollama is installed."""
     program = binary()
     if program is None:
-        pytest.skip(MISSING)
+        missing("ollama", MISSING)
     host = f"http://127.0.0.1:{_free_port()}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, "serve"], env=environment(folder, host), stdout=log, stderr=log
+            [program, "serve"],
+            env=environment(folder, host),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             _wait(host, process, folder / "server.log")
             yield host
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The whole group: where a server crashed, its runners would live on."""
+    for word in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, word)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
 
 
 def environment(folder: Path, host: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ CAPABILITIES = {
     *("runtimes", "evaluators", "bases", "reports"),
 }
 MAY_IMPORT = {
-    **{leaf: LEAVES for leaf in LEAVES},
+    **dict.fromkeys(LEAVES, LEAVES),
     **{capability: LEAVES | {capability} for capability in CAPABILITIES},
     # Runtimes share the shape of an answer; nothing else of one is known to another.
     "recipe": LEAVES | CAPABILITIES | {"recipe"},

@@ -71,7 +71,9 @@ class _Growth:
 
 def _size(folder: Path) -> int:
     total = 0
-    for file in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += file.lstat().st_size
+    # Files and folders vanish while they are looked at; os.walk takes that calmly.
+    for parent, _, files in os.walk(folder):
+        for file in files:
+            with suppress(FileNotFoundError):
+                total += Path(parent, file).lstat().st_size
     return total

@@ -180,10 +180,7 @@ class Ledger:
         )
         where = " where recipe = ?" if recipe else ""
         rows = self._rows(f"{sql}{where} order by id desc", *([recipe] if recipe else []))
-        return [
-            Build(*row[:7], json.loads(row[7]), json.loads(row[8] or "{}"))  # type: ignore[arg-type]
-            for row in rows
-        ]
+        return [_build(row) for row in rows]
 
     def file(self, path: str) -> tuple[int, int, int, int, str] | None:
         rows = self._rows(
@@ -198,3 +195,8 @@ class Ledger:
     def forget_file(self, path: str) -> None:
         with self._writing() as db:
             db.execute("delete from files where path = ?", (path,))
+
+
+def _build(row: tuple[Any, ...]) -> Build:
+    *plain, config, steps = row
+    return Build(*plain, json.loads(config), json.loads(steps or "{}"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jessy_build.diagnostics import StepError
+from jessy_build.packaging import gemma, rope
 
 Meta = Mapping[str, Any]
 
@@ -35,16 +36,6 @@ SANDWICH_LAYER = PLAIN_LAYER | {
     "post_ffw_norm": "post_feedforward_layernorm",
 }
 
-LLAMA3_ROPE = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
-LLAMA3_CONTEXT = 8192
-
-GEMMA3_PERIOD = 6
-"""llama.cpp and Ollama build every sixth Gemma 3 layer global; neither reads it from the file."""
-GEMMA3_LOCAL_ROPE = 10_000.0
-GEMMA2_WINDOW = 4096
-GEMMA_27B = {"gemma2": 46, "gemma3": 62}
-"""Layers of the one size whose attention is scaled by width / heads instead of head size."""
-
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -53,6 +44,8 @@ class Architecture:
     """Hugging Face's words; the first is written, all are read."""
     hf_class: str
     layer: Mapping[str, str]
+    biases: tuple[str, ...] = ()
+    """Layer tensors that have a bias beside the weight."""
     permutes_qk: bool = False
     """llama.cpp rotates neighbours where Hugging Face rotates halves."""
     norm_offset: float = 0.0
@@ -73,7 +66,7 @@ class Architecture:
         if name == "rope_freqs.weight":
             return None
         parts = name.split(".")
-        if len(parts) == 4 and parts[0] == "blk" and parts[2] in self.layer:
+        if len(parts) == 4 and parts[0] == "blk" and self._has(parts[2], parts[3]):
             return f"model.layers.{parts[1]}.{self.layer[parts[2]]}.{parts[3]}"
         raise StepError(f"tensor '{name}' has no place in a {self.gguf} model")
 
@@ -82,19 +75,22 @@ class Architecture:
             if name == theirs:
                 return ours
         parts = name.split(".")
-        inside, kind = ".".join(parts[3:-1]), parts[-1]
-        if parts[:2] == ["model", "layers"]:
+        if len(parts) > 4 and parts[:2] == ["model", "layers"]:
+            inside, kind = ".".join(parts[3:-1]), parts[-1]
             for ours, theirs in self.layer.items():
-                if inside == theirs:
+                if inside == theirs and self._has(ours, kind):
                     return f"blk.{parts[2]}.{ours}.{kind}"
         raise StepError(f"tensor '{name}' has no place in a {self.gguf} GGUF")
+
+    def _has(self, name: str, kind: str) -> bool:
+        return name in (self.layer if kind == "weight" else self.biases if kind == "bias" else ())
 
     def heads_to_permute(self, name: str, config: Meta) -> int | None:
         """How many heads the rows of this (Hugging Face) tensor hold, if they change places."""
         if not self.permutes_qk or name.split(".")[-2] not in ("q_proj", "k_proj"):
             return None
-        heads = "num_attention_heads" if ".q_proj." in name else "num_key_value_heads"
-        return int(config[heads])
+        heads = config["num_attention_heads"]
+        return int(heads if ".q_proj." in name else config.get("num_key_value_heads") or heads)
 
     def config(self, meta: Meta, vocabulary: int, tied: bool) -> dict[str, Any]:
         """config.json, less the token ids."""
@@ -117,8 +113,8 @@ class Architecture:
             "num_attention_heads": heads,
             "num_key_value_heads": key("attention.head_count_kv", heads),
             "max_position_embeddings": key("context_length"),
-            "rms_norm_eps": _short(key("attention.layer_norm_rms_epsilon")),
-            "rope_theta": _short(key("rope.freq_base", 10_000.0)),
+            "rms_norm_eps": rope.short(key("attention.layer_norm_rms_epsilon")),
+            "rope_theta": rope.short(key("rope.freq_base", 10_000.0)),
             "tie_word_embeddings": tied,
             "torch_dtype": "float16",
             **self.defaults,
@@ -129,7 +125,7 @@ class Architecture:
         if scaling == "linear":
             config["rope_scaling"] = {
                 "rope_type": "linear",
-                "factor": _short(key("rope.scaling.factor")),
+                "factor": rope.short(key("rope.scaling.factor")),
             }
         elif scaling != "none":
             raise StepError(f"the GGUF scales its rope by '{scaling}', which cannot be converted")
@@ -150,11 +146,11 @@ class Architecture:
             "attention.key_length": head_dim,
             "attention.value_length": head_dim,
             "rope.dimension_count": head_dim,
-            "rope.freq_base": rope_base(config),
+            "rope.freq_base": rope.base(config),
             "vocab_size": int(config["vocab_size"]),
         }
-        scaling = rope_scaling(config)
-        kind = rope_kind(scaling)
+        scaling = rope.scaling(config)
+        kind = rope.kind(scaling)
         if kind == "linear":
             keys["rope.scaling.type"] = "linear"
             keys["rope.scaling.factor"] = float(scaling["factor"])
@@ -163,153 +159,9 @@ class Architecture:
         return keys | self.special_keys(config)
 
 
-def _short(value: Any) -> float:
-    """The shortest decimal that reads back as this float32: 1e-05, not 9.999999747378752e-06."""
-    import numpy as np
-
-    return float(str(np.float32(value)))
-
-
 def head_dim_of(config: Meta) -> int:
     heads = int(config["num_attention_heads"])
     return int(config.get("head_dim") or int(config["hidden_size"]) // heads)
-
-
-def _rope(config: Meta) -> Mapping[str, Any]:
-    """transformers 5 gathers rope settings in one entry, for Gemma 3 one per kind of layer."""
-    parameters = config.get("rope_parameters") or {}
-    full = parameters.get("full_attention", parameters)
-    return full if isinstance(full, Mapping) else {}
-
-
-def rope_base(config: Meta) -> float:
-    return float(config.get("rope_theta") or _rope(config).get("rope_theta") or 10_000.0)
-
-
-def rope_scaling(config: Meta) -> Mapping[str, Any]:
-    return config.get("rope_scaling") or _rope(config)
-
-
-def rope_kind(scaling: Mapping[str, Any]) -> str:
-    return str(scaling.get("rope_type") or scaling.get("type") or "default")
-
-
-def llama3_factors(scaling: Mapping[str, Any], base: float, head_dim: int) -> Any:
-    """By how much each rotation is slowed down: not at all, fully, or in between."""
-    import numpy as np
-
-    factor = float(scaling["factor"])
-    low, high = float(scaling["low_freq_factor"]), float(scaling["high_freq_factor"])
-    context = float(scaling["original_max_position_embeddings"])
-    lengths = 2 * np.pi * base ** (np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
-    blend = (context / lengths - low) / (high - low)
-    between = 1 / ((1 - blend) / factor + blend)
-    factors = np.where(lengths < context / high, 1.0, between)
-    return np.where(lengths > context / low, factor, factors).astype(np.float32)
-
-
-def llama3_scaling(factors: Any, base: float, head_dim: int) -> dict[str, Any]:
-    """The config.json entry whose factors these are; Llama 3.1 and later know only one shape."""
-    import numpy as np
-
-    scaling = {
-        "rope_type": "llama3",
-        "factor": _short(factors.max()),
-        "original_max_position_embeddings": LLAMA3_CONTEXT,
-        **LLAMA3_ROPE,
-    }
-    if not np.allclose(llama3_factors(scaling, base, head_dim), factors, rtol=1e-4):
-        raise StepError("the GGUF's rope_freqs are not those of Llama 3.1, and cannot be converted")
-    return scaling
-
-
-def permutation(rows: int, heads: int, *, to_gguf: bool) -> Any:
-    """The order in which rows of a rotated projection are taken, head by head."""
-    import numpy as np
-
-    half = rows // heads // 2
-    shape = (heads, 2, half) if to_gguf else (heads, half, 2)
-    return np.arange(rows).reshape(shape).swapaxes(1, 2).reshape(rows)
-
-
-def _attention_scalar(gguf: str, layers: int, width: int, heads: int, head_dim: int) -> float:
-    """Gemma's query_pre_attn_scalar as llama.cpp works it out; no GGUF stores it."""
-    return width / heads if layers == GEMMA_27B[gguf] else head_dim
-
-
-def _gemma3_config(meta: Meta, config: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "query_pre_attn_scalar": _attention_scalar(
-            "gemma3",
-            config["num_hidden_layers"],
-            config["hidden_size"],
-            config["num_attention_heads"],
-            config["head_dim"],
-        ),
-        "sliding_window": meta.get("gemma3.attention.sliding_window", 1024),
-        "sliding_window_pattern": GEMMA3_PERIOD,
-        "rope_local_base_freq": _short(meta.get("gemma3.rope.freq_base_swa", GEMMA3_LOCAL_ROPE)),
-    }
-
-
-def _gemma3_keys(config: Meta) -> dict[str, Any]:
-    _check_attention_scalar("gemma3", config)
-    layers = int(config["num_hidden_layers"])
-    period = config.get("sliding_window_pattern") or config.get("_sliding_window_pattern")
-    kinds = config.get("layer_types")
-    if isinstance(kinds, list):
-        expected = [
-            "full_attention" if n % GEMMA3_PERIOD == GEMMA3_PERIOD - 1 else "sliding_attention"
-            for n in range(layers)
-        ]
-        period = GEMMA3_PERIOD if kinds == expected else 0
-    if (period or GEMMA3_PERIOD) != GEMMA3_PERIOD:
-        raise StepError("this Gemma 3 mixes local and global layers as no GGUF runtime does")
-    local = config.get("rope_local_base_freq") or (
-        (config.get("rope_parameters") or {}).get("sliding_attention") or {}
-    ).get("rope_theta", GEMMA3_LOCAL_ROPE)
-    if float(local) != GEMMA3_LOCAL_ROPE:
-        raise StepError(f"a Gemma 3 with a local rope base of {local} cannot be served from a GGUF")
-    return {"attention.sliding_window": int(config["sliding_window"])}
-
-
-def _gemma2_config(meta: Meta, config: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "query_pre_attn_scalar": _attention_scalar(
-            "gemma2",
-            config["num_hidden_layers"],
-            config["hidden_size"],
-            config["num_attention_heads"],
-            config["head_dim"],
-        ),
-        "sliding_window": meta.get("gemma2.attention.sliding_window", GEMMA2_WINDOW),
-        "attn_logit_softcapping": _short(meta.get("gemma2.attn_logit_softcapping", 50.0)),
-        "final_logit_softcapping": _short(meta.get("gemma2.final_logit_softcapping", 30.0)),
-    }
-
-
-def _gemma2_keys(config: Meta) -> dict[str, Any]:
-    _check_attention_scalar("gemma2", config)
-    return {
-        "attention.sliding_window": int(config.get("sliding_window") or GEMMA2_WINDOW),
-        "attn_logit_softcapping": float(config.get("attn_logit_softcapping", 50.0)),
-        "final_logit_softcapping": float(config.get("final_logit_softcapping", 30.0)),
-    }
-
-
-def _check_attention_scalar(gguf: str, config: Meta) -> None:
-    served = _attention_scalar(
-        gguf,
-        int(config["num_hidden_layers"]),
-        int(config["hidden_size"]),
-        int(config["num_attention_heads"]),
-        head_dim_of(config),
-    )
-    trained = float(config.get("query_pre_attn_scalar", served))
-    if trained != served:
-        raise StepError(
-            f"this model scales attention by {trained:g}, and GGUF runtimes would use {served:g}"
-        )
 
 
 GEMMA = {"hidden_activation": "gelu_pytorch_tanh"}
@@ -328,6 +180,7 @@ ARCHITECTURES = (
         model_types=("qwen2",),
         hf_class="Qwen2ForCausalLM",
         layer=PLAIN_LAYER,
+        biases=("attn_q", "attn_k", "attn_v"),
         defaults={"hidden_act": "silu"},
     ),
     Architecture(
@@ -354,8 +207,8 @@ ARCHITECTURES = (
         layer=SANDWICH_LAYER,
         norm_offset=1.0,
         head_dim=True,
-        special_config=_gemma2_config,
-        special_keys=_gemma2_keys,
+        special_config=gemma.gemma2_config,
+        special_keys=gemma.gemma2_keys,
         defaults=GEMMA,
     ),
     Architecture(
@@ -365,8 +218,8 @@ ARCHITECTURES = (
         layer=SANDWICH_LAYER | QK_NORMS,
         norm_offset=1.0,
         head_dim=True,
-        special_config=_gemma3_config,
-        special_keys=_gemma3_keys,
+        special_config=gemma.gemma3_config,
+        special_keys=gemma.gemma3_keys,
         defaults=GEMMA,
     ),
 )

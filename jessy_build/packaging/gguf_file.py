@@ -83,6 +83,7 @@ class GgufFile:
 
 def open_gguf(path: Path) -> GgufFile:
     """Header and tensor table, checked against the file's size; weights stay on disk."""
+    _gguf()
     import numpy as np
 
     try:

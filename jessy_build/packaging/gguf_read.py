@@ -7,7 +7,7 @@ from typing import Any
 
 from jessy_build.chat import BUILTIN, Chat
 from jessy_build.diagnostics import StepError
-from jessy_build.packaging import architectures, safetensors_file, vocabulary
+from jessy_build.packaging import architectures, rope, safetensors_file, vocabulary
 from jessy_build.packaging.architectures import Architecture
 from jessy_build.packaging.gguf_file import GgufFile, Tensor, open_gguf
 from jessy_build.packaging.vocabulary import Vocabulary
@@ -55,7 +55,7 @@ def _llama3_rope(
         return {}
     head_dim = architectures.head_dim_of(config)
     factors = source.whole(tensor)
-    return {"rope_scaling": architectures.llama3_scaling(factors, config["rope_theta"], head_dim)}
+    return {"rope_scaling": rope.llama3_scaling(factors, config["rope_theta"], head_dim)}
 
 
 def _chat(source: GgufFile, words: Vocabulary, chat_template: str | None) -> Chat:
@@ -136,11 +136,7 @@ def _values(
     config: Mapping[str, Any],
 ) -> Iterator[Any]:
     heads = architecture.heads_to_permute(name, config)
-    order = (
-        architectures.permutation(tensor.rows, heads, to_gguf=False)
-        if heads and len(tensor.shape) == 2
-        else None
-    )
+    order = rope.permutation(tensor.rows, heads, to_gguf=False) if heads else None
     offset = architecture.norm_offset if name.endswith("norm.weight") else 0.0
     for block in source.blocks(tensor, order):
         yield block - offset if offset else block

@@ -14,7 +14,7 @@ from typing import Any
 
 from jessy_build.chat import Chat
 from jessy_build.diagnostics import MissingPackage, StepError
-from jessy_build.packaging import architectures, safetensors_file, vocabulary
+from jessy_build.packaging import architectures, rope, safetensors_file, vocabulary
 from jessy_build.packaging.architectures import Architecture
 from jessy_build.packaging.safetensors_file import Stored
 from jessy_build.packaging.vocabulary import Vocabulary
@@ -152,16 +152,14 @@ def _planned(
                 shape=stored.shape,
                 kind=_kind_of(stored.shape, kind),
                 stored=stored,
-                order=architectures.permutation(stored.shape[0], heads, to_gguf=True)
-                if heads
-                else None,
+                order=rope.permutation(stored.shape[0], heads, to_gguf=True) if heads else None,
                 offset=architecture.norm_offset if flat and name.endswith("norm.weight") else 0.0,
             )
         )
-    scaling = architectures.rope_scaling(config)
-    if architectures.rope_kind(scaling) == "llama3":
-        base, head_dim = architectures.rope_base(config), architectures.head_dim_of(config)
-        factors = architectures.llama3_factors(scaling, base, head_dim)
+    scaling = rope.scaling(config)
+    if rope.kind(scaling) == "llama3":
+        base, head_dim = rope.base(config), architectures.head_dim_of(config)
+        factors = rope.llama3_factors(scaling, base, head_dim)
         planned.append(Planned("rope_freqs.weight", factors.shape, "f32", None, values=factors))
     return sorted(planned, key=_file_order)
 

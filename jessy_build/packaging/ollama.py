@@ -118,7 +118,7 @@ def _tags(order: Deployment) -> tuple[str, str, str]:
         raise StepError(f"'{order.model}' is no name that Ollama takes for a model")
     if not _TAG.fullmatch(order.version) or not _TAG.fullmatch(candidate):
         raise StepError(f"'{order.version}' is no tag that Ollama takes")
-    return tuple(f"{order.model}:{tag}" for tag in (order.version, "latest", candidate))  # type: ignore[return-value]
+    return f"{order.model}:{order.version}", f"{order.model}:latest", f"{order.model}:{candidate}"
 
 
 def _upload(server: "_Server", path: Path, progress: Progress) -> str:

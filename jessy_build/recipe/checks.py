@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jessy_build.diagnostics import Diagnostic, code, near
-from jessy_build.recipe import quotas, source, templates, tree
+from jessy_build.recipe import quotas, scalars, templates, tree
 from jessy_build.recipe.model import Category, Topic
 from jessy_build.recipe.templates import RenderError
 from jessy_build.recipe.tree import Path
@@ -37,6 +37,7 @@ FEW_ROWS = code("R217", "the curated files hold too few rows")
 BAD_LABEL = code("R218", "a curated row names something that the recipe does not know")
 UNTAKEN = code("R219", "curated rows belong to no category")
 SHARED = code("R220", "curated rows belong to several categories")
+ALIKE = code("R221", "a prompt does not read what its category varies")
 
 Check: TypeAlias = "Callable[[LoadedRecipe], Iterable[Diagnostic]]"
 
@@ -49,7 +50,7 @@ def teachers_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
                 loaded,
                 ("categories", name, "teacher"),
                 NO_TEACHER,
-                f"there is no teacher {source.told(category.teacher)}",
+                f"there is no teacher {scalars.told(category.teacher)}",
                 expected=", ".join(names),
                 hint=near(category.teacher, names),
             )
@@ -138,7 +139,7 @@ def levels_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
                     loaded,
                     place,
                     NO_LEVEL,
-                    f"there is no level {source.told(level)}",
+                    f"there is no level {scalars.told(level)}",
                     key=True,
                     expected=", ".join(levels),
                     hint=near(level, levels),
@@ -233,7 +234,7 @@ def ollama_takes_the_name(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
         loaded,
         ("deploy", "ollama", "model"),
         BAD_TAG,
-        f"{source.told(name)} is no name of a model",
+        f"{scalars.told(name)} is no name of a model",
         expected="name or namespace/name, of letters, digits, '_', '.' and '-'",
         hint=hint,
     )
@@ -268,12 +269,36 @@ def variables_can_be_read(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
                     yield _unread(loaded, place, name, read)
 
 
+READ_FOR = {
+    "languages": ("language", "language_name"),
+    "complexity": ("complexity", "words", "iterations"),
+    "topics": ("topic",),
+}
+
+
+def prompts_read_what_varies(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    """Else rows would be labelled Turkish and English that were asked for in the same words."""
+    for name, template in loaded.templates.items():
+        category = loaded.recipe.categories[name]
+        for field, names in READ_FOR.items():
+            varied = getattr(category, field)
+            if varied is not None and len(varied) > 1 and not template.names.intersection(names):
+                many = "levels" if field == "complexity" else field
+                yield _at(
+                    loaded,
+                    ("categories", name, field),
+                    ALIKE,
+                    f"'{category.prompt}' asks for all {many} in the same words",
+                    expected=f"a prompt that reads {' or '.join(names)}",
+                )
+
+
 def _bad_variable(loaded: "LoadedRecipe", place: Path, name: str) -> Diagnostic:
     return _at(
         loaded,
         place,
         BAD_VARIABLE,
-        f"{source.told(name)} cannot be read in a template",
+        f"{scalars.told(name)} cannot be read in a template",
         key=True,
         expected="letters, digits and '_'",
     )
@@ -353,7 +378,7 @@ def rows_are_labelled(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
                     BAD_LABEL,
                     loaded.opened.row_span(row, label),
                     "",
-                    f"there is no {label} {source.told(value)} in '{name}'",
+                    f"there is no {label} {scalars.told(value)} in '{name}'",
                     expected=", ".join(names),
                     hint=near(value, names),
                 )
@@ -391,7 +416,7 @@ def _cells_held(loaded: "LoadedRecipe", name: str, category: Category) -> Iterat
                 short = True
                 yield _at(
                     loaded,
-                    tree_place(loaded, ("categories", name, fields[label]), wanted),
+                    _place_of(loaded, ("categories", name, fields[label]), wanted),
                     FEW_ROWS,
                     f"the files hold {held[wanted]} rows of '{name}' with {label} '{wanted}'",
                     expected=f"at least {count}",
@@ -447,6 +472,7 @@ CHECKS: tuple[Check, ...] = (
     ollama_takes_the_name,
     weights_are_quantised_once,
     variables_can_be_read,
+    prompts_read_what_varies,
     prompts_can_be_rendered,
     rows_are_labelled,
     files_hold_enough,
@@ -498,7 +524,7 @@ def _other_names(loaded: "LoadedRecipe", category: Category) -> str:
     return f"the rows' categories are {', '.join(names[:8])}" if names else ""
 
 
-def tree_place(loaded: "LoadedRecipe", place: Path, name: str) -> Path:
+def _place_of(loaded: "LoadedRecipe", place: Path, name: str) -> Path:
     """The entry of a block that is called so, be the block a mapping or a list."""
     found = tree.find(tree.node(loaded.opened.root, place), name)
     return (*place, *found[:1])

@@ -1,25 +1,27 @@
 """Open the files that a recipe names: templates, rows, prompts. Collects what is wrong in them."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jessy_build import digest
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span, code, near
-from jessy_build.recipe import merge, paths, source, templates, tree
+from jessy_build.recipe import merge, paths, scalars, templates, tree
 from jessy_build.recipe.merge import Merged
 from jessy_build.recipe.model import Recipe
 from jessy_build.recipe.paths import Folder, Found, Ground, PathProblem
 from jessy_build.recipe.source import Node
 from jessy_build.recipe.templates import RenderError, Template
+from jessy_build.recipe.text import MAX_BYTES, UnreadableText, read_text
 from jessy_build.recipe.tree import Path as Place
 from jessy_build.teachers import curated, json_places
 from jessy_build.teachers.curated import Row
 
 NOT_A_PROMPT = code("R501", "a line is no evaluation prompt")
 
-MAX_PROMPTS = 16 * source.MAX_BYTES
+MAX_PROMPTS = 16 * MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ class Files:
     def row_span(self, row: Row, key: str) -> Span:
         """Where a label of a row stands in its line."""
         found = self.shown[row.file]
-        with found.path.open(encoding="utf-8-sig") as file:
-            line = next(text for number, text in enumerate(file, 1) if number == row.line)
+        with found.path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+            line = next((text for number, text in enumerate(file, 1) if number == row.line), "{}")
         place = json_places.locate(line).value((key,))
         return Span(found.shown, row.line, place.column, place.end)
 
@@ -115,10 +117,7 @@ def _open_rows(files: Files) -> None:
         takers = [c for c, category in files.recipe.categories.items() if category.teacher == name]
         if not takers:
             continue
-        before = len(files.problems)
         rows = files.curated[name] = _curated(files, name, teacher)
-        if len(files.problems) > before:
-            files.incomplete.add(name)
         for category in takers:
             files.rows[category] = tuple(row for row in rows if row.category in (None, category))
 
@@ -131,12 +130,15 @@ def _curated(files: Files, name: str, teacher: curated.Config) -> tuple[Row, ...
             matches = paths.glob(pattern, files.folder(span), files.ground)
         except PathProblem as problem:
             files.problems.append(merge.diagnostic(problem, span, f"teachers.{name}.files"))
+            files.incomplete.add(name)
             continue
         found.update((match.path.resolve(), match) for match in matches)
     names = {path: _name(path, files.ground) for path in found}
     files.shown.update((names[path], match) for path, match in found.items())
     rows, problems = curated.read(list(found), shown=names.__getitem__)
-    files.problems += [_as_shown(files, problem) for problem in problems]
+    if problems:
+        files.incomplete.add(name)
+    _add_once(files, [_as_shown(files, problem) for problem in problems])
     for path in found:
         files.digests[names[path]] = _digest(path)
     return rows
@@ -160,7 +162,7 @@ def _open_chat_template(files: Files) -> None:
                 UNKNOWN_TEMPLATE,
                 files.span(place),
                 "base.chat_template",
-                f"there is no chat template {source.told(named)}",
+                f"there is no chat template {scalars.told(named)}",
                 expected=", ".join(chat.BUILTIN) + ", or the path of a .jinja file",
                 hint=near(named, chat.BUILTIN),
             )
@@ -198,7 +200,7 @@ def _open_evaluation(files: Files) -> None:
         return
     found, text = read
     prompts = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if line.strip():
             try:
                 prompts.append(_prompt(line, files.recipe.complexity))
@@ -239,7 +241,7 @@ def _prompt(line: str, levels: Iterable[str]) -> EvalPrompt:
         raise ValueError("this line is no JSON object")
     for key, value in row.items():
         if key not in PROMPT_KINDS:
-            raise ValueError(f"unknown key {source.told(key)}", near(key, PROMPT_KINDS))
+            raise ValueError(f"unknown key {scalars.told(key)}", near(key, PROMPT_KINDS))
         kind, words = PROMPT_KINDS[key]
         if not isinstance(value, kind):
             raise ValueError(f"'{key}' must be {words}")
@@ -247,7 +249,7 @@ def _prompt(line: str, levels: Iterable[str]) -> EvalPrompt:
         raise ValueError("there is no 'prompt' in this line")
     level = row.get("complexity")
     if level is not None and level not in levels:
-        raise ValueError(f"there is no level {source.told(level)}", near(level, levels))
+        raise ValueError(f"there is no level {scalars.told(level)}", near(level, levels))
     return EvalPrompt(**row)
 
 
@@ -267,7 +269,7 @@ def _template(files: Files, place: Place, text: str, known: Iterable[str]) -> Te
 
 
 def _add_once(files: Files, problems: Iterable[Diagnostic]) -> None:
-    """Two categories may share a template; its problems are told once."""
+    """Two categories may share a template, two teachers a file; problems are told once."""
     files.problems += [problem for problem in problems if problem not in files.problems]
 
 
@@ -276,8 +278,8 @@ def _text(files: Files, place: Place, text: str, limit: int) -> tuple[Found, str
     if found is None:
         return None
     try:
-        words, sha256 = source.read_text(found.path, limit)
-    except source.UnreadableText as error:
+        words, sha256 = read_text(found.path, limit)
+    except UnreadableText as error:
         _add_once(files, [error.diagnostic(found.shown)])
         return None
     files.digests[_name(found.path, files.ground)] = sha256

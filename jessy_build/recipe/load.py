@@ -4,7 +4,8 @@ One straight line: nodes, shape, the files that are named, rules. What is broken
 that everything else can still be checked.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from jessy_build.recipe.templates import Template
 from jessy_build.recipe.tree import Path as Place
 from jessy_build.teachers.curated import Row
 
-__all__ = ["EvalPrompt", "LoadedRecipe", "load"]
+__all__ = ["EvalPrompt", "LoadedRecipe", "load", "source_lines"]
+
+
+SHOWN_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class LoadedRecipe:
 
     def origin(self, field: str | Place) -> Path:
         """The folder that paths in this field are relative to."""
-        return self.opened.folder(self.span_of(field)).path
+        return self.opened.folder(self.span_of(field)).path.resolve()
 
     def topics(self, category: str) -> tuple[Topic, ...]:
         """Each topic with its rows, which sum to the category's count.
@@ -98,6 +102,22 @@ def load(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     if any(problem.severity == "error" for problem in problems):
         raise RecipeError(problems)
     return replace(loaded, warnings=tuple(problems))
+
+
+def source_lines(overrides: Sequence[str] = ()) -> Callable[[str], list[str]]:
+    """For `diagnostics.render`: the lines of a file that a problem names, or of the overrides."""
+
+    def lines(file: str) -> list[str]:
+        if file == merge.SET:
+            return list(overrides)
+        try:
+            if Path(file).stat().st_size > SHOWN_BYTES or not Path(file).is_file():
+                return []
+            return re.split(r"\r\n|\r|\n", Path(file).read_text("utf-8", "replace"))
+        except OSError:
+            return []
+
+    return lines
 
 
 def _project(path: Path) -> Path:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jessy_build.diagnostics import Diagnostic, Span, code
-from jessy_build.recipe import paths, source
+from jessy_build.recipe import paths, scalars, source
 from jessy_build.recipe.paths import Folder, Found, Ground, PathProblem
 from jessy_build.recipe.source import Entry, Node
+from jessy_build.recipe.text import UNPRINTABLE
 
 BAD_SET = code("R012", "a --set cannot be read")
 BAD_EXTENDS = code("R013", "recipes extend each other without end")
@@ -108,17 +109,10 @@ def _may_leave(root: Node) -> bool:
 def _override(root: Node, text: str, line: int, problems: list[Diagnostic]) -> Node:
     path, equals, value = text.partition("=")
     names = path.split(".")
-    whole = Span(SET, line, 1, max(len(text) + 1, 2))
-    if not equals or not all(names):
-        problems.append(
-            Diagnostic(
-                BAD_SET,
-                whole,
-                "",
-                f"'{text}' sets nothing" if not equals else f"'{path}' names no field",
-                expected="a path and a value, as in train.epochs=2",
-            )
-        )
+    if problem := _bad_path(text, path, names, equals):
+        span = Span(SET, line, 1, max(len(text) + 1, 2))
+        expected = "a path and a value, as in train.epochs=2"
+        problems.append(Diagnostic(BAD_SET, span, "", problem, expected=expected))
         return root
     start = len(path) + 2
     span = Span(SET, line, start, max(start + 1, len(text) + 1))
@@ -135,6 +129,20 @@ def _override(root: Node, text: str, line: int, problems: list[Diagnostic]) -> N
     except LookupError as error:
         problems.append(Diagnostic(BAD_SET, key, path, str(error.args[0])))
         return root
+
+
+def _bad_path(text: str, path: str, names: Sequence[str], equals: str) -> str:
+    if UNPRINTABLE.search(text):
+        return "a control character stands in the text"
+    if not equals:
+        return f"{scalars.told(text)} sets nothing"
+    if not all(names):
+        return f"{scalars.told(path)} names no field"
+    if names[0] == "extends":
+        return "what a recipe extends can only be written in a file"
+    if len(names) > source.MAX_DEPTH:
+        return f"the path has more than {source.MAX_DEPTH} names"
+    return ""
 
 
 def _put(node: Node, names: Sequence[str], value: Node, key: Span) -> Node:

@@ -7,7 +7,6 @@ import json
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
 from jessy_build.config import Config
@@ -260,16 +259,11 @@ class Recipe(Config):
     """Prompts that compare base and tuned model. Default: no comparison."""
 
 
-class _Schema(GenerateJsonSchema):
-    """Without the titles that pydantic makes out of field names: they say nothing new."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-
 def json_schema() -> dict[str, Any]:
     """What editors complete and check with, and what error messages take their words from."""
-    schema: dict[str, Any] = _tidied(Recipe.model_json_schema(schema_generator=_Schema))
+    from jessy_build.recipe.documented import DocumentedSchema
+
+    schema = Recipe.model_json_schema(schema_generator=DocumentedSchema)
     required = schema.pop("required")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -283,17 +277,3 @@ def json_schema() -> dict[str, Any]:
 
 def schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-def _tidied(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_tidied(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    tidy = {key: _tidied(value) for key, value in schema.items()}
-    if isinstance(tidy.get("description"), str):
-        tidy["description"] = " ".join(tidy["description"].split())
-    if "patternProperties" in tidy:
-        # An editor would take a name that fits no pattern for one that is free.
-        tidy.setdefault("additionalProperties", False)
-    return tidy

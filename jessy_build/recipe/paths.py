@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from jessy_build.diagnostics import code, near
@@ -12,7 +14,8 @@ OUTSIDE = code("R302", "a path leaves the project folder")
 NO_MATCH = code("R303", "a pattern matches no file")
 NOT_A_PATH = code("R304", "a text is no usable path")
 
-MAX_MATCHES = 1000
+MAX_WALKED = 100_000
+MAX_STARS = 3
 MAGIC = re.compile(r"[*?\[]")
 
 
@@ -77,27 +80,22 @@ def resolve(text: str, folder: Folder, ground: Ground, *, want: str = "file") ->
 
 
 def glob(pattern: str, folder: Folder, ground: Ground) -> list[Found]:
-    """All files that match, in a fixed order; names that begin with a dot only when named so."""
+    """All files that match, in a fixed order. A wildcard matches no hidden name."""
     if not MAGIC.search(pattern):
         return [resolve(pattern, folder, ground)]
     parts = PurePosixPath(pattern).parts
     at = next(i for i, part in enumerate(parts) if MAGIC.search(part))
+    wanted = parts[at:]
+    if (
+        ".." in wanted
+        or wanted.count("**") > MAX_STARS
+        or any("**" in p and p != "**" for p in wanted)
+    ):
+        problem = f"'{pattern}' is no usable pattern"
+        raise PathProblem(NOT_A_PATH, problem, expected="a pattern such as rows/**/*.jsonl")
     base = _inside(str(PurePosixPath(*parts[:at])), folder, ground)
-    rest = str(PurePosixPath(*parts[at:]))
-    if ".." in parts[at:]:
-        raise PathProblem(NOT_A_PATH, f"'{pattern}' goes up after a wildcard")
-    found = []
-    try:
-        for path in base.path.glob(rest):
-            inner = path.relative_to(base.path)
-            if any(part.startswith(".") for part in inner.parts) and "." not in rest[:1]:
-                continue
-            if path.is_file():
-                found.append(Folder(base.path, base.shown).join(inner.as_posix()))
-            if len(found) > MAX_MATCHES:
-                raise PathProblem(NOT_A_PATH, f"'{pattern}' matches more than {MAX_MATCHES} files")
-    except (OSError, ValueError, NotImplementedError, re.error, RuntimeError) as error:
-        raise PathProblem(NOT_A_PATH, f"'{pattern}' is no usable pattern: {error}") from None
+    inner = Folder(base.path, base.shown)
+    found = [inner.join(name) for name in _walk(base.path, pattern, wanted)]
     for match in found:
         _check_inside(match.path.resolve(), ground, pattern)
     if not found:
@@ -107,6 +105,33 @@ def glob(pattern: str, folder: Folder, ground: Ground) -> list[Found]:
             expected=f"at least one file, relative to {_here(folder)}",
         )
     return sorted(found, key=lambda match: match.path.as_posix())
+
+
+def _walk(base: Path, pattern: str, wanted: Sequence[str]) -> Iterator[str]:
+    """Names below `base` that match. Follows no link to a folder: it might lead in a circle."""
+    left = MAX_WALKED
+    for folder, folders, files in os.walk(base):
+        below = Path(folder).relative_to(base).parts
+        left -= len(folders) + len(files)
+        if left < 0:
+            problem = f"'{pattern}' looks through more than {MAX_WALKED:,} files"
+            raise PathProblem(NOT_A_PATH, problem, hint="begin it with the name of a folder")
+        deeper = "**" in wanted or len(below) + 1 < len(wanted)
+        folders[:] = sorted(f for f in folders if deeper and not f.startswith("."))
+        for file in sorted(files):
+            names = (*below, file)
+            if not file.startswith(".") and _fits(names, wanted) and Path(folder, file).is_file():
+                yield "/".join(names)
+
+
+def _fits(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    if not wanted:
+        return not names
+    if wanted[0] == "**":
+        if len(wanted) == 1:
+            return bool(names)
+        return any(_fits(names[i:], wanted[1:]) for i in range(len(names) + 1))
+    return bool(names) and fnmatchcase(names[0], wanted[0]) and _fits(names[1:], wanted[1:])
 
 
 def _inside(text: str, folder: Folder, ground: Ground) -> Found:

@@ -13,7 +13,7 @@ from jessy_build.teachers.curated import Row
 TOLERANCE = 1e-6
 LABELS = ("topic", "language", "complexity")
 
-MOVES = 5000
+MOVES = 500
 """How long a choice is looked for when taking rows in turn has found none."""
 
 Need: TypeAlias = Mapping[str, int]
@@ -99,7 +99,7 @@ class _Choice:
         # The same walk each time: the rows picked are part of what is built.
         chance = Random(0)
         for _ in range(MOVES):
-            if self.taken.total() == count:
+            if self.taken.total() in (0, len(self.rows), count):
                 return
             self._move(chance)
 

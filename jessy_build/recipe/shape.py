@@ -9,11 +9,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from jessy_build.diagnostics import Diagnostic, code, near
-from jessy_build.recipe import source, tree
+from jessy_build.recipe import scalars, source, tree, vocabulary
 from jessy_build.recipe.model import Recipe
 from jessy_build.recipe.source import Entry, Node
 from jessy_build.recipe.tree import Path
-from jessy_build.recipe.vocabulary import Vocabulary
 
 MISSING = code("R101", "a required field is missing")
 WRONG_VALUE = code("R102", "a value does not fit its field")
@@ -79,24 +78,23 @@ class _Fault:
 
 def _told(root: Node, errors: Sequence[ErrorDetails]) -> Iterator[Diagnostic]:
     faults = _faults(root, errors)
-    vocabulary = Vocabulary()
     unknown = {(fault.path[:-1], fault.name) for fault in faults if fault.kind == "unknown"}
     for fault in faults:
         match fault.kind:
             case "missing":
                 meant = [name for path, name in unknown if path == fault.path]
                 if not near(fault.name, meant):
-                    yield _missing(root, fault, vocabulary)
+                    yield _missing(root, fault)
             case "unknown":
-                yield _unknown(root, fault, vocabulary)
+                yield _unknown(root, fault)
             case "kind":
                 yield _unknown_kind(root, fault)
             case "key":
-                yield _wrong_key(root, fault, vocabulary)
+                yield _wrong_key(root, fault)
             case "refused":
                 yield _refused(root, fault)
             case _:
-                yield _wrong(root, fault, vocabulary)
+                yield _wrong(root, fault)
 
 
 def _faults(root: Node, errors: Iterable[ErrorDetails]) -> list[_Fault]:
@@ -135,7 +133,7 @@ def _place(root: Node, error: ErrorDetails) -> tuple[Path, str, str]:
     return path, kinds.get(error["type"], "value"), name
 
 
-def _missing(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
+def _missing(root: Node, fault: _Fault) -> Diagnostic:
     place = tree.dotted(root, fault.path)
     path = (*fault.path, fault.name)
     return Diagnostic(
@@ -147,7 +145,7 @@ def _missing(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
     )
 
 
-def _unknown(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
+def _unknown(root: Node, fault: _Fault) -> Diagnostic:
     place = tree.dotted(root, fault.path[:-1])
     names = vocabulary.fields(root, fault.path[:-1])
     hint = near(fault.name, names)
@@ -170,13 +168,15 @@ def _unknown_kind(root: Node, fault: _Fault) -> Diagnostic:
         UNKNOWN_KIND,
         tree.span(root, fault.path),
         tree.dotted(root, fault.path),
-        f"there is no {fault.name} {source.told(value)}",
+        f"there is no {fault.name} {scalars.told(value)}"
+        if isinstance(value, str)
+        else f"'{fault.name}' cannot be {scalars.told(value)}",
         expected=tags,
         hint=near(str(value), tags.split(", ")),
     )
 
 
-def _wrong_key(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
+def _wrong_key(root: Node, fault: _Fault) -> Diagnostic:
     expected, names = vocabulary.keys(root, fault.path[:-1])
     return Diagnostic(
         WRONG_VALUE,
@@ -193,22 +193,29 @@ def _refused(root: Node, fault: _Fault) -> Diagnostic:
     return Diagnostic(REFUSED, tree.span(root, fault.path), tree.dotted(root, fault.path), reason)
 
 
-def _wrong(root: Node, fault: _Fault, vocabulary: Vocabulary) -> Diagnostic:
+def _wrong(root: Node, fault: _Fault) -> Diagnostic:
     value = source.plain(tree.node(root, fault.path))
     expected = vocabulary.phrase(root, fault.path)
     choices = vocabulary.choices(root, fault.path)
     kind = _kind(value)
-    name = tree.dotted(root, fault.path[-1:], fault.path[:-1]) or "the recipe"
     return Diagnostic(
         WRONG_VALUE,
         tree.span(root, fault.path),
         tree.dotted(root, fault.path),
-        f"'{name}' cannot be {source.told(value)}",
+        f"{_named(fault.path)} cannot be {scalars.told(value)}",
         expected=expected,
         # Said only where the kind itself is wrong, and the value does not already show it.
-        got="" if kind in (*expected.split(" of "), source.told(value)) or choices else kind,
+        got="" if kind in (*expected.split(" of "), scalars.told(value)) or choices else kind,
         hint=_advice(value, expected, choices),
     )
+
+
+def _named(path: Path) -> str:
+    if not path:
+        return "the recipe"
+    if isinstance(path[-1], int):
+        return f"item {path[-1] + 1} of '{path[-2]}'"
+    return f"'{path[-1]}'"
 
 
 def _advice(value: object, expected: str, choices: Sequence[str]) -> str:
@@ -228,7 +235,7 @@ def _advice(value: object, expected: str, choices: Sequence[str]) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        return isinstance(source.resolve(text), int | float)
+        return isinstance(scalars.resolve(text), int | float)
     except ValueError:
         return False
 
@@ -243,7 +250,7 @@ def _kind(value: object) -> str:
             return "a whole number"
         case float():
             return "a number"
-    return source.told(value)
+    return scalars.told(value)
 
 
 def _cut(root: Node, errors: Iterable[ErrorDetails]) -> tuple[Node, set[Path]]:

@@ -1,26 +1,28 @@
 """YAML text → nodes that know where they stand. Refuses what could be read in two ways.
 
-Scalars follow the YAML 1.2 core rules, so `no` is a word and `1e-5` a number. The text is read as a
-stream of parse events with hard bounds on size, depth and repetition: no input takes long.
+The text is read as a stream of parse events, with bounds on depth and repetition: no input takes
+long. PyYAML's own composer would let the last of two equal fields win, and follows aliases blindly.
 """
 
-import re
-import stat
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 
-from jessy_build import digest
 from jessy_build.diagnostics import Diagnostic, Span, code
+from jessy_build.recipe.scalars import Scalar, resolve, told
+from jessy_build.recipe.text import (
+    NOT_TEXT,
+    SEPARATORS,
+    Lines,
+    UnreadableText,
+    half_character,
+    named,
+    read_text,
+)
 
-UNREADABLE = code("R001", "a file cannot be read")
-TOO_LARGE = code("R002", "a file is too large")
-NOT_TEXT = code("R003", "a file is not UTF-8 text")
 NOT_YAML = code("R004", "the text is not YAML")
 NOT_ONE_MAPPING = code("R005", "a recipe is one mapping of fields")
 DUPLICATE = code("R006", "a field is written twice")
@@ -30,12 +32,9 @@ TOO_DEEP = code("R009", "the text nests or repeats without bound")
 BAD_SCALAR = code("R010", "a value cannot be held")
 NO_VALUE = code("R011", "a field has no value")
 
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_REPEATED = 10_000
 """Nodes that aliases may add to those that are written out."""
-
-Scalar: TypeAlias = bool | int | float | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,8 @@ class Node:
     value: "Scalar | tuple[Node, ...] | Mapping[str, Entry]"
     size: int = 1
     """Nodes below and including this one, each alias counted as what it repeats."""
+    height: int = 0
+    """Levels below this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +60,6 @@ class Document:
     root: Node | None
     problems: tuple[Diagnostic, ...]
     sha256: str = ""
-
-
-class UnreadableText(Exception):
-    """A file that is no text we would read, with the place inside it where one is known."""
-
-    def __init__(
-        self, problem_code: str, problem: str, *, hint: str = "", line: int = 1, column: int = 1
-    ) -> None:
-        super().__init__(problem)
-        self.code = problem_code
-        self.problem = problem
-        self.hint = hint
-        self.line = line
-        self.column = column
-
-    def diagnostic(self, shown: str) -> Diagnostic:
-        span = Span(shown, self.line, self.column, self.column + 1)
-        return Diagnostic(self.code, span, "", self.problem, hint=self.hint)
 
 
 def read(path: Path, shown: str) -> Document:
@@ -94,7 +77,7 @@ def parse(text: str, shown: str) -> Document:
         root = reader.document()
     except _Stop as stop:
         return Document(None, (*reader.problems, stop.diagnostic))
-    except yaml.MarkedYAMLError as error:
+    except yaml.YAMLError as error:
         return Document(None, (*reader.problems, reader.syntax(error)))
     return Document(root, tuple(reader.problems))
 
@@ -118,113 +101,10 @@ def plain(node: Node) -> Any:
     return node.value
 
 
-def told(value: object) -> str:
-    """A value as a person would name it in a sentence."""
-    match value:
-        case None | bool():
-            return {None: "null", True: "true", False: "false"}[value]
-        case str():
-            return repr(value if len(value) <= 60 else value[:59] + "…")
-        case int() | float():
-            return str(value) if len(str(value)) <= 40 else str(value)[:39] + "…"
-        case list() | tuple():
-            return "an empty list" if not value else f"a list of {len(value)}"
-    return "a mapping" if value else "an empty mapping"
-
-
-def read_text(path: Path, limit: int = MAX_BYTES) -> tuple[str, str]:
-    """The text of a plain file and the sha256 of its bytes, or UnreadableText."""
-    data = _read_bytes(path, limit)
-    sha256 = digest.of_bytes(data)
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UnreadableText(NOT_TEXT, "the file is UTF-16", hint="save it as UTF-8")
-    try:
-        # Editors on Windows open a file with a byte order mark.
-        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode("utf-8")
-        line, column = _Lines(before + "?").place(len(before))
-        raise UnreadableText(
-            NOT_TEXT,
-            f"byte 0x{error.object[error.start]:02x} is no UTF-8",
-            hint="save the file as UTF-8 (old Turkish files are often windows-1254)",
-            line=line,
-            column=column,
-        ) from None
-    if unprintable := UNPRINTABLE.search(text):
-        line, column = _Lines(text).place(unprintable.start())
-        raise UnreadableText(
-            NOT_TEXT,
-            f"the control character {_named(unprintable.group())} stands in the text",
-            hint="is this a text file? remove the character, or write it as an escape in quotes",
-            line=line,
-            column=column,
-        )
-    return text, sha256
-
-
-UNPRINTABLE = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
-
-
-def _named(character: str) -> str:
-    return f"U+{ord(character):04X}"
-
-
-def _read_bytes(path: Path, limit: int) -> bytes:
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise UnreadableText(UNREADABLE, "this is a folder, not a file")
-        if not stat.S_ISREG(mode):
-            raise UnreadableText(UNREADABLE, "this is no plain file")
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except FileNotFoundError:
-        raise UnreadableText(UNREADABLE, "the file does not exist") from None
-    except PermissionError:
-        raise UnreadableText(
-            UNREADABLE, "the file may not be read", hint="check its permissions"
-        ) from None
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UnreadableText(UNREADABLE, f"the file cannot be read: {reason}") from None
-    if len(data) > limit:
-        raise UnreadableText(
-            TOO_LARGE,
-            f"the file is larger than {limit // 1024} kB",
-            hint="training rows belong in JSONL files that the recipe names",
-        )
-    return data
-
-
 class _Stop(Exception):
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.problem)
         self.diagnostic = diagnostic
-
-
-@dataclass
-class _Lines:
-    """Characters counted from 0 → line and column counted from 1, as editors count them.
-
-    libyaml's own line numbers also count the line separators of Unicode.
-    """
-
-    text: str
-
-    @cached_property
-    def starts(self) -> list[int]:
-        return [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", self.text))]
-
-    def place(self, index: int) -> tuple[int, int]:
-        line = bisect_right(self.starts, index)
-        return line, index - self.starts[line - 1] + 1
-
-    def end_of_line(self, line: int) -> int:
-        end = self.starts[line] if line < len(self.starts) else len(self.text)
-        return len(self.text[self.starts[line - 1] : end].rstrip()) + 1
 
 
 @dataclass
@@ -242,11 +122,17 @@ class _Reader:
     """The names that lead to what is being read."""
 
     def __post_init__(self) -> None:
-        self.lines = _Lines(self.text)
+        self.lines = Lines(self.text)
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         self.events: Iterator[Any] = yaml.parse(self.text, Loader=loader)
 
     def document(self) -> Node | None:
+        if separator := SEPARATORS.search(self.text):
+            line, column = self.lines.place(separator.start())
+            span = Span(self.file, line, column, column + 1)
+            problem = f"the invisible line separator {named(separator.group())} stands in the text"
+            hint = "remove it: YAML readers do not agree on what it means"
+            raise _Stop(Diagnostic(NOT_TEXT, span, "", problem, hint=hint))
         next(self.events)
         if isinstance(next(self.events), yaml.StreamEndEvent):
             self._refuse_root(Span(self.file, 1, 1, 2), "the file is empty")
@@ -271,7 +157,9 @@ class _Reader:
             self._refuse_root(root.span, "the file is no mapping of fields", told(plain(root)))
         return None
 
-    def syntax(self, error: yaml.MarkedYAMLError) -> Diagnostic:
+    def syntax(self, error: yaml.YAMLError) -> Diagnostic:
+        if not isinstance(error, yaml.MarkedYAMLError):
+            return Diagnostic(NOT_YAML, Span(self.file, 1, 1, 2), "", "this cannot be read")
         mark, opened = error.problem_mark, error.context_mark
         problem, hint = _in_words(error.problem or error.context or "this cannot be read")
         if mark is None or (opened and mark.index >= len(self.text.rstrip())):
@@ -309,10 +197,8 @@ class _Reader:
 
     def _node(self, event: Any, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event)
-        if depth > MAX_DEPTH:
-            problem = f"the text nests deeper than {MAX_DEPTH} levels"
-            raise self._stop(TOO_DEEP, event, problem)
+            return self._alias(event, depth)
+        self._check_depth(event, depth)
         anchor = event.anchor
         if anchor is not None:
             self.anchors[anchor] = None
@@ -329,10 +215,15 @@ class _Reader:
             return self._sequence(event, depth)
         return self._mapping(event, depth)
 
-    def _alias(self, event: Any) -> Node:
+    def _check_depth(self, event: Any, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            problem = f"the text nests deeper than {MAX_DEPTH} levels"
+            raise self._stop(TOO_DEEP, event, problem)
+
+    def _alias(self, event: Any, depth: int) -> Node:
         if event.anchor not in self.anchors:
             problem = f"the alias '*{event.anchor}' has no anchor before it"
-            raise self._stop(NOT_YAML, event, problem, f"write '&{event.anchor}' first")
+            raise self._stop(NOT_YAML, event, problem, QUOTE_STAR)
         node = self.anchors[event.anchor]
         if node is None:
             problem = f"the alias '*{event.anchor}' stands inside what it repeats"
@@ -341,6 +232,7 @@ class _Reader:
         if self.repeated > MAX_REPEATED:
             problem = f"aliases repeat more than {MAX_REPEATED:,} values"
             raise self._stop(TOO_DEEP, event, problem)
+        self._check_depth(event, depth + node.height)
         return replace(node, span=self._span(event))
 
     def _stop(self, problem_code: str, event: Any, problem: str, hint: str = "") -> _Stop:
@@ -361,16 +253,18 @@ class _Reader:
                 continue
             items.append(item)
         size = 1 + sum(item.size for item in items)
-        return Node(self._span(event, self.closed), tuple(items), size)
+        height = 1 + max((item.height for item in items), default=0)
+        return Node(self._span(event, self.closed), tuple(items), size, height)
 
     def _mapping(self, event: Any, depth: int) -> Node:
         entries: dict[str, Entry] = {}
-        size = 1
+        size = height = 1
         for inner in self._inside(yaml.MappingEndEvent):
             name, key = self._key(inner, depth)
             after = next(self.events)
             node = self._child(name or "?", after, depth)
             size += 1 + node.size
+            height = max(height, 1 + node.height)
             if name is None:
                 continue
             self.path.append(name)
@@ -391,7 +285,7 @@ class _Reader:
             else:
                 entries[name] = Entry(key, node)
             self.path.pop()
-        return Node(self._span(event, self.closed), entries, size)
+        return Node(self._span(event, self.closed), entries, size, height)
 
     def _child(self, name: str, event: Any, depth: int) -> Node:
         self.path.append(name)
@@ -435,7 +329,7 @@ class _Reader:
     def _scalar(self, event: Any) -> Scalar:
         self._check_tag(event, "!!str")
         text: str = event.value
-        if "\0" in text or _half_character(text):
+        if "\0" in text or half_character(text):
             self._say(BAD_SCALAR, self._span(event), "a text may not hold NUL or half a character")
             return "?"
         if not event.style and event.tag is None:
@@ -451,36 +345,6 @@ class _Reader:
         return text
 
 
-NULL = frozenset(("", "~", "null", "Null", "NULL"))
-TRUE = frozenset(("true", "True", "TRUE"))
-FALSE = frozenset(("false", "False", "FALSE"))
-INT = re.compile(r"[-+]?[0-9]+")
-BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-MAX_DIGITS = 18
-
-
-def resolve(text: str) -> Scalar:
-    """A plain scalar by the YAML 1.2 core rules. ValueError for a number JSON could not hold."""
-    if text in NULL:
-        return None
-    if text in TRUE or text in FALSE:
-        return text in TRUE
-    if INT.fullmatch(text) or BASED.fullmatch(text):
-        if len(text) > MAX_DIGITS:
-            raise ValueError(text)
-        return int(text, 10 if INT.fullmatch(text) else 0)
-    if NOT_FINITE.fullmatch(text):
-        raise ValueError(text)
-    if FLOAT.fullmatch(text):
-        number = float(text)
-        if number - number != 0:
-            raise ValueError(text)
-        return number
-    return text
-
-
 def _is_blank(event: Any) -> bool:
     """Nothing at all is written, where `null` would be a word."""
     return (
@@ -489,10 +353,6 @@ def _is_blank(event: Any) -> bool:
         and not event.style
         and event.tag is None
     )
-
-
-def _half_character(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _moved(node: Node, span: Span) -> Node:
@@ -506,12 +366,15 @@ def _moved(node: Node, span: Span) -> Node:
     return replace(node, span=span)
 
 
+QUOTE_STAR = "a text that begins with '*' or '&' needs quotes"
 WORDS = (
     # What libyaml says → what it means to someone who writes a recipe.
     ("found character that cannot start any token", "this character cannot stand here",
      "indent with spaces, not tabs; put text with special characters in quotes"),
     ("mapping values are not allowed in this context", "a ':' cannot stand here",
      "check the indentation, or put text that holds ': ' in quotes"),
+    ("did not find expected alphabetic or numeric character", "the name of an alias is missing",
+     QUOTE_STAR),
     ("did not find expected key", "a field was expected here",
      "check the indentation of this line and of the one before"),
     ("did not find expected ',' or ']'", "a ',' or the ']' that ends the list is missing", ""),

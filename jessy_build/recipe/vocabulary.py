@@ -1,7 +1,7 @@
 """What may stand at a place of a recipe, in words. Read from the JSON schema, so never stale."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from jessy_build.recipe import model, source, tree
@@ -16,83 +16,92 @@ PATTERNS = {
 }
 
 
-class Vocabulary:
-    """Made only once something is wrong: building a schema takes longer than loading a recipe."""
+@cache
+def _language() -> Schema:
+    """Made only once something is wrong: a schema takes longer than loading a recipe."""
+    return model.json_schema()
 
-    @cached_property
-    def root(self) -> Schema:
-        return model.json_schema()
 
-    def fields(self, root: Node, path: Path) -> tuple[str, ...]:
-        """The names that are known at a place, in the order of the documentation."""
-        names: dict[str, None] = {}
-        for schema in self._at(root, path):
-            names.update(dict.fromkeys(schema.get("properties", ())))
-        return tuple(names)
+def fields(root: Node, path: Path) -> tuple[str, ...]:
+    """The names that are known at a place, in the order of the documentation."""
+    names: dict[str, None] = {}
+    for schema in _at(root, path):
+        names.update(dict.fromkeys(schema.get("properties", ())))
+    return tuple(names)
 
-    def keys(self, root: Node, path: Path) -> tuple[str, tuple[str, ...]]:
-        """What a name of one's own must look like at a place."""
-        for schema in self._at(root, path):
-            names = schema.get("propertyNames", {})
-            if "enum" in names:
-                return ", ".join(names["enum"]), tuple(names["enum"])
-            for pattern in schema.get("patternProperties", ()):
-                return PATTERNS.get(pattern, "another name"), ()
-            if "maxLength" in names:
-                return f"1 to {names['maxLength']} characters", ()
-        return "another name", ()
 
-    def phrase(self, root: Node, path: Path) -> str:
-        found = [_phrase(schema) for schema in self._at(root, path)]
-        return " or ".join(dict.fromkeys(filter(None, found)))
+def keys(root: Node, path: Path) -> tuple[str, tuple[str, ...]]:
+    """What a name of one's own must look like at a place."""
+    for schema in _at(root, path):
+        names = schema.get("propertyNames", {})
+        if "enum" in names:
+            return ", ".join(names["enum"]), tuple(names["enum"])
+        for pattern in schema.get("patternProperties", ()):
+            return PATTERNS.get(pattern, "another name"), ()
+        if "maxLength" in names:
+            return f"1 to {names['maxLength']} characters", ()
+    return "another name", ()
 
-    def choices(self, root: Node, path: Path) -> tuple[str, ...]:
-        found: list[str] = []
-        for schema in self._at(root, path):
-            found += map(str, schema.get("enum", [schema["const"]] if "const" in schema else []))
-        return tuple(found)
 
-    def elsewhere(self, name: str) -> str:
-        """The block that has a field of this name, if there is just one."""
-        found = {".".join(path) or "the recipe" for path in self._owners(self.root, name, (), 6)}
-        return found.pop() if len(found) == 1 else ""
+def phrase(root: Node, path: Path) -> str:
+    schemas = _at(root, path)
+    blocks = [schema for schema in schemas if schema.get("type") == "object"]
+    # The fields of several blocks in one line would help nobody.
+    found = ["a mapping" if s in blocks and len(blocks) > 1 else _phrase(s) for s in schemas]
+    return " or ".join(dict.fromkeys(filter(None, found)))
 
-    def _at(self, root: Node, path: Path) -> list[Schema]:
-        schemas = list(self._members(self.root, source.plain(root)))
-        here: Node | None = root
-        for segment in path:
-            here = tree.child(here, segment) if here else None
-            value = source.plain(here) if here else None
-            inner = [found for schema in schemas for found in _inside(schema, segment)]
-            schemas = [member for schema in inner for member in self._members(schema, value)]
-        return schemas
 
-    def _members(self, schema: Schema, value: object) -> Iterator[Schema]:
-        """A union by its members, or by the one that the value says it is."""
-        if "$ref" in schema:
-            schema = self.root["$defs"][schema["$ref"].rpartition("/")[2]]
-        kinds = schema.get("discriminator")
-        if kinds and isinstance(value, dict):
-            kind = value.get(kinds["propertyName"])
-            if kind in kinds["mapping"]:
-                yield from self._members({"$ref": kinds["mapping"][kind]}, value)
-                return
-        members = schema.get("anyOf") or schema.get("oneOf")
-        if members is None:
-            yield schema
+def choices(root: Node, path: Path) -> tuple[str, ...]:
+    found: list[str] = []
+    for schema in _at(root, path):
+        found += map(str, schema.get("enum", [schema["const"]] if "const" in schema else []))
+    return tuple(found)
+
+
+def elsewhere(name: str) -> str:
+    """The block that has a field of this name, if there is just one."""
+    found = {".".join(path) or "the recipe" for path in _owners(_language(), name, (), 6)}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _at(root: Node, path: Path) -> list[Schema]:
+    schemas = list(_members(_language(), source.plain(root)))
+    here: Node | None = root
+    for segment in path:
+        here = tree.child(here, segment) if here else None
+        value = source.plain(here) if here else None
+        inner = [found for schema in schemas for found in _inside(schema, segment)]
+        schemas = [member for schema in inner for member in _members(schema, value)]
+    return schemas
+
+
+def _members(schema: Schema, value: object) -> Iterator[Schema]:
+    """A union by its members, or by the one that the value says it is."""
+    if "$ref" in schema:
+        schema = _language()["$defs"][schema["$ref"].rpartition("/")[2]]
+    kinds = schema.get("discriminator")
+    if kinds and isinstance(value, dict):
+        kind = value.get(kinds["propertyName"])
+        if isinstance(kind, str) and kind in kinds["mapping"]:
+            yield from _members({"$ref": kinds["mapping"][kind]}, value)
             return
-        for member in members:
-            yield from self._members(member, value)
+    members = schema.get("anyOf") or schema.get("oneOf")
+    if members is None:
+        yield schema
+        return
+    for member in members:
+        yield from _members(member, value)
 
-    def _owners(
-        self, schema: Schema, name: str, path: tuple[str, ...], depth: int
-    ) -> Iterator[tuple[str, ...]]:
-        for member in self._members(schema, None):
-            for field, inner in member.get("properties", {}).items():
-                if field == name:
-                    yield path
-                if depth:
-                    yield from self._owners(inner, name, (*path, field), depth - 1)
+
+def _owners(
+    schema: Schema, name: str, path: tuple[str, ...], depth: int
+) -> Iterator[tuple[str, ...]]:
+    for member in _members(schema, None):
+        for field, inner in member.get("properties", {}).items():
+            if field == name:
+                yield path
+            if depth:
+                yield from _owners(inner, name, (*path, field), depth - 1)
 
 
 def _inside(schema: Schema, segment: str | int) -> Iterator[Schema]:

@@ -108,6 +108,9 @@ def open(gguf: Path, stops: Sequence[str] = (), context: int = 2048) -> Iterator
     params.port = 0
     params.n_ctx = context
     params.n_parallel = 1
+    # Threads that spin while they wait for each other are slow as soon as anything else runs.
+    params.cpuparams.poll = 0
+    params.cpuparams_batch.poll = 0
     # Not a word on the terminal: what goes wrong comes back as an error.
     params.verbosity = -1
     try:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import chat
+from jessy_build.diagnostics import StepError
 from jessy_build.engine.events import StepNote, StepProgress
 from jessy_build.engine.kind import Facts, Job
 from jessy_build.engine.ledger import Artifact
@@ -38,7 +39,14 @@ def run(job: Job) -> Facts:
 
     talk = chat.Chat.load(job.inputs["template"])
     made = _modelfile(job, talk)
-    (job.out / "Modelfile").write_text(modelfile.render(made), encoding="utf-8")
+    try:
+        text = modelfile.render(made)
+    except ValueError as error:
+        raise StepError(
+            f"the Modelfile cannot hold this: {error}",
+            hint="change the text: modelfile, persona.system or the chat template",
+        ) from None
+    (job.out / "Modelfile").write_text(text, encoding="utf-8")
     target = job.step.params["ollama"]
     if target is None:
         return {"target": "folder", "why": "the recipe names no server"}
@@ -81,7 +89,7 @@ def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
         return ollama.version(settings.ollama_host) is None
     if ollama.version(settings.ollama_host) is None:
         return True
-    return ollama.serving(settings.ollama_host, facts["tag"]) == facts["digest"]
+    return bool(ollama.serving(settings.ollama_host, facts["tag"]) == facts["digest"])
 
 
 def _modelfile(job: Job, talk: chat.Chat) -> "Modelfile":

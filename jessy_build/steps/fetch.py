@@ -41,6 +41,7 @@ def run(job: Job) -> Facts:
         sha256=base.sha256,
         origin_dir=origin,
         out=job.out,
+        work=job.work,
         settings=job.settings,
         progress=progress,
         cancelled=job.cancelled,

@@ -1,6 +1,5 @@
 """generate:<category>: fill the category's items from its teacher, each answer paid for once."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -70,6 +69,8 @@ def run(job: Job) -> Facts:
         facts: dict[str, Any] = {"asked": 0, "teacher": examples[0].origin.teacher}
     else:
         config, teacher, asked = job.step.payload
+        import asyncio
+
         examples, facts = asyncio.run(_ask_all(job, config, teacher, asked))
     count = write_jsonl(job.out / "examples.jsonl", examples)
     return {"rows": count, **facts}
@@ -80,7 +81,9 @@ async def _ask_all(
 ) -> tuple[list[Example], dict[str, Any]]:
     """All items through one teacher. After a failure nothing new is asked, and what is under way
     is waited for: it is being paid for, so it is kept."""
-    teacher = teachers.TEACHERS[config.kind].open(config, job.settings)
+    import asyncio
+
+    teacher = teachers.ASKING[config.kind].open(config, job.settings)
     gate = asyncio.Semaphore(teacher.concurrency)
     counts = {"asked": 0, "remembered": 0, "malformed": 0, "input_tokens": 0, "output_tokens": 0}
     failures: list[StepError] = []
@@ -116,6 +119,8 @@ async def _ask_all(
 
 
 async def _watch(job: Job) -> None:
+    import asyncio
+
     while not job.cancelled():
         await asyncio.sleep(0.1)
 

@@ -28,7 +28,7 @@ def run(job: Job) -> Facts:
     from jessy_build.packaging import gguf_write
 
     def progress(done: int, total: int) -> None:
-        job.emit(StepProgress(job.step.name, done, total, "tensors"))
+        job.emit(StepProgress(job.step.name, done, total, "bytes"))
 
     target = job.out / FILE
     gguf_write.write(

@@ -89,7 +89,7 @@ def _blas() -> Finding:
 
     used = blas.install()
     hint = "the reference BLAS is some 60 times slower: uv pip install scipy-openblas32"
-    return Finding("blas", blas.is_fast(used), f"{used.name}, {blas.probe():.0f} GFLOP/s", hint)
+    return Finding("blas", used.fast, f"{used.name}, {blas.probe():.0f} GFLOP/s", hint)
 
 
 def _package(name: str, use: str, install: str) -> Finding:

@@ -1,6 +1,5 @@
 """Claude through the Messages API. The SDK's retries are the only retries."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
@@ -214,6 +213,8 @@ def _guard(config: Config, host: str) -> "sdk.AsyncMiddlewareCallable":
     async def guard(
         request: sdk.APIRequest, proceed: Callable[[sdk.APIRequest], Awaitable[Any]]
     ) -> Any:
+        import asyncio
+
         try:
             async with asyncio.timeout(config.timeout):
                 response = await proceed(request)

@@ -112,7 +112,7 @@ def pack(rows: Sequence[Row], average: str, share: float = 1.0, multiple: int = 
     import numpy as np
 
     width = _up(max((len(row) for row in rows), default=1), multiple)
-    inputs = np.zeros((max(len(rows), 1), width), np.int32)
+    inputs: Any = np.zeros((max(len(rows), 1), width), np.int32)
     places: list[int] = []
     targets: list[int] = []
     weights: list[float] = []
@@ -134,6 +134,17 @@ def pack(rows: Sequence[Row], average: str, share: float = 1.0, multiple: int = 
         sum(len(row) for row in rows),
         supervised,
     )
+
+
+def as_arrays(parts: Sequence[Packed]) -> tuple[Any, Any]:
+    """What a loss takes: the parts, and their supervised tokens together."""
+    import mlx.core as mx
+
+    arrays = tuple(
+        (mx.array(p.inputs), mx.array(p.places), mx.array(p.targets), mx.array(p.weights))
+        for p in parts
+    )
+    return arrays, mx.array(sum(part.supervised for part in parts))
 
 
 def _up(number: int, multiple: int) -> int:

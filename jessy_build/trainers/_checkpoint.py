@@ -40,6 +40,14 @@ def save(folder: Path, job: str, checkpoint: Checkpoint) -> None:
     half_made.replace(folder / NAME)
 
 
+def finite(checkpoint: Checkpoint) -> bool:
+    """A state with a NaN in it must not become one to go on from."""
+    import mlx.core as mx
+
+    sound = [mx.isfinite(array).all() for array in checkpoint.adapter.values()]
+    return bool(mx.stack(sound).all())
+
+
 def load(folder: Path, job: str) -> Checkpoint | None:
     """None when there is none, or when it belongs to another job than this one."""
     import mlx.core as mx
@@ -49,10 +57,11 @@ def load(folder: Path, job: str) -> Checkpoint | None:
     if not (folder / NAME).is_file():
         return None
     try:
-        arrays, metadata = mx.load(str(folder / NAME), return_metadata=True)
+        loaded: Any = mx.load(str(folder / NAME), return_metadata=True)
     except RuntimeError:
         # Damaged on the disk, since it was written as a whole: start over.
         return None
+    arrays, metadata = loaded
     if metadata.get("job") != job:
         return None
     plain = json.loads(metadata["plain"])

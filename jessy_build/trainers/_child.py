@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ def main() -> None:
             install="uv pip install 'jessy-build[mlx]'",
         )
         say("failed", problem=missing.problem, hint=missing.hint)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
     # Threads of a BLAS may take their time to end; nothing is left to write.
     os._exit(0)
 
@@ -63,7 +67,7 @@ def _watch(session: Session) -> None:
 
     A step may take seconds, so the last finished one is saved from here, without waiting.
     """
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):
         pass
     session.save_now()
     os._exit(0)

@@ -1,35 +1,67 @@
-"""A base with an adapter that can learn, in the number format that is fast on this machine."""
+"""A base with an adapter that can learn, in the form that is fast on this machine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jessy_build import blas
 from jessy_build.diagnostics import StepError
+from jessy_build.trainers import _activations, _linears, _loss, _norms, _team
 from jessy_build.trainers.lora import Lora
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Learner:
+    model: Any
+    adapter_config: dict[str, Any]
+    """What mlx-lm's `adapter_config.json` says about the adapter."""
+    training: Callable[..., Any]
+    """Loss for mlx-lm's loop: model, parts of a batch, number of supervised tokens."""
+    asking: Callable[..., Any]
+    """The same number without a gradient."""
+    parts: int
+    """Into so many parts a batch is cut, if it has as many rows."""
+    multiple: int
+    """Sizes of arrays are multiples of this: worth it where graphs are compiled by shape."""
     device: str
     dtype: str
     blas: str
 
-    @property
-    def cpu(self) -> bool:
-        return self.device == "cpu"
 
-
-def load(base: Path) -> tuple[Any, Machine]:
-    """The base alone, every weight in one format."""
+def learner(base: Path, lora: Lora, seed: int) -> Learner:
     below = blas.install()
     import mlx.core as mx
-    from mlx_lm.utils import load_model
 
     on_cpu = mx.default_device().type == mx.DeviceType.cpu
     if on_cpu:
         # Compiling gains nothing on a CPU, and forbids numpy to look at the values.
         mx.disable_compile()
+    model = _loaded(base)
+    dtype = mx.float32 if on_cpu else _matrix_format(model)
+    model.set_dtype(dtype)
+    mx.eval(model.parameters())
+    if on_cpu:
+        _activations.quicken(model)
+        _norms.quicken(model)
+    adapter_config = _adapt(model, lora, seed)
+    head = _loss.cut(model)
+    named = str(dtype).rpartition(".")[2]
+    if not on_cpu:
+        loss = partial(_loss.alone, head)
+        device = str(mx.device_info().get("device_name", "gpu"))
+        return Learner(model, adapter_config, loss, loss, 1, 32, device, named, below.name)
+    _linears.quicken(model)
+    team = _team.Team(model, head, _team.size())
+    return Learner(
+        model, adapter_config, team.training, team.asking, team.size, 1, "cpu", named, below.name
+    )
+
+
+def _loaded(base: Path) -> Any:
+    from mlx_lm.utils import load_model
+
     try:
         model, _ = load_model(base, lazy=True)
     except (ValueError, FileNotFoundError, KeyError) as problem:
@@ -37,11 +69,7 @@ def load(base: Path) -> tuple[Any, Machine]:
             f"mlx-lm cannot load the base model: {problem}",
             hint="choose a base of an architecture that mlx-lm knows",
         ) from None
-    dtype = mx.float32 if on_cpu else _matrix_format(model)
-    model.set_dtype(dtype)
-    mx.eval(model.parameters())
-    device = "cpu" if on_cpu else str(mx.device_info().get("device_name", "gpu"))
-    return model, Machine(device, str(dtype).rpartition(".")[2], below.name)
+    return model
 
 
 def _matrix_format(model: Any) -> Any:
@@ -49,14 +77,15 @@ def _matrix_format(model: Any) -> Any:
     import mlx.core as mx
     from mlx.utils import tree_flatten
 
-    for _, weight in tree_flatten(model.parameters()):
+    weights: Any = tree_flatten(model.parameters())
+    for _, weight in weights:
         if weight.ndim == 2 and weight.dtype in (mx.float16, mx.bfloat16, mx.float32):
             return weight.dtype
     return mx.float16
 
 
-def adapt(model: Any, lora: Lora, seed: int) -> dict[str, Any]:
-    """Put a fresh adapter on; returns what mlx-lm's `adapter_config.json` says about it."""
+def _adapt(model: Any, lora: Lora, seed: int) -> dict[str, Any]:
+    """Put a fresh adapter on; the base freezes."""
     import mlx.core as mx
     from mlx_lm.tuner.utils import linear_to_lora_layers
 
@@ -67,12 +96,11 @@ def adapt(model: Any, lora: Lora, seed: int) -> dict[str, Any]:
             f"train.lora.layers asks for {wanted} layers; the base has {here}",
             hint="lower it, or write layers: all",
         )
-    keys = _keys(model.layers[-wanted:], lora.targets)
     parameters = {
         "rank": lora.rank,
         "scale": lora.scale,
         "dropout": lora.dropout,
-        "keys": keys,
+        "keys": _keys(model.layers[-wanted:], lora.targets),
     }
     model.freeze()
     mx.random.seed(seed)

@@ -21,6 +21,7 @@ STOP_SECONDS = 15.0
 """For writing the checkpoint. Normally it takes less than two."""
 OUT_OF_MEMORY = ("memoryerror", "bad_alloc", "insufficient memory", "out of memory", "[malloc]")
 LESS_MEMORY = "lower train.batch_tokens or train.batch_size, or close other programs; "
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 RESUMES = "the next build goes on from the last checkpoint"
 
 
@@ -114,6 +115,8 @@ def _read(stdout: IO[str], lines: "queue.Queue[str | None]") -> None:
 def _environment() -> dict[str, str]:
     known = os.environ.get("PYTHONPATH")
     return {
+        # One thread for each product: the cores are shared out by rows, see `_team`.
+        **dict.fromkeys(BLAS_THREADS, "1"),
         **os.environ,
         # So the child finds this very package from any folder, installed or not.
         "PYTHONPATH": os.pathsep.join([str(PACKAGE_FOLDER), *([known] if known else [])]),

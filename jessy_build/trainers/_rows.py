@@ -75,4 +75,4 @@ def _row(
             f"is {len(tokens)} tokens long; train.max_seq_length allows {max_length}",
             hint="raise train.max_seq_length, or shorten or drop the row",
         )
-    return Row(name, tuple(tokens), tuple([False, *trained[1:]]))
+    return Row(name, tuple(tokens), (False, *trained[1:]))

@@ -164,9 +164,3 @@ def test_what_a_killed_fetch_left_is_swept(tmp_path: Path, index: Index) -> None
     (order.out / ".wheels-killed").mkdir(parents=True)
     order.fetch(ONE)
     assert order.left() == ["model.gguf"]
-
-
-@pytest.mark.real
-def test_the_packaged_models_are_what_the_recipes_pin(real_bases: object) -> None:
-    smollm2 = Path(vars(real_bases)["smollm2"])
-    assert smollm2.read_bytes()[:4] == b"GGUF"

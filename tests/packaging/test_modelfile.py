@@ -15,7 +15,9 @@ from pydantic import ValidationError
 
 from jessy_build.packaging import modelfile
 from jessy_build.packaging.modelfile import Config, Message, Modelfile, Parameters
+from jessy_build.recipe.documented import documentation
 from tests import ollama_server
+from tests.required import missing
 
 NASTY = (
     "plain",
@@ -216,7 +218,7 @@ def test_the_recipes_block_is_strict(block: dict[str, Any]) -> None:
 
 
 def test_every_parameter_says_what_it_means() -> None:
-    assert all(field.description for field in Parameters.model_fields.values())
+    assert set(documentation(Parameters)) == set(Parameters.model_fields)
 
 
 class Recorder(BaseHTTPRequestHandler):
@@ -259,7 +261,7 @@ def recorder() -> Iterator[str]:
 def sent_by_ollama(made: str, folder: Path, host: str) -> dict[str, Any]:
     program = ollama_server.binary()
     if program is None:
-        pytest.skip(ollama_server.MISSING)
+        missing("ollama", ollama_server.MISSING)
     file = folder / "Modelfile"
     file.write_text(made, encoding="utf-8", newline="")
     subprocess.run(

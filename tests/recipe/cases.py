@@ -4,13 +4,12 @@ A case is `tests/failing/NAME.yaml`, with `NAME.expected` beside it. Lines that 
 `# --set ` are its overrides. What it needs besides lies in `with/`.
 """
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
 from jessy_build.diagnostics import Diagnostic, RecipeError, render
-from jessy_build.recipe.load import load
+from jessy_build.recipe.load import load, source_lines
 
 FAILING = Path(__file__).parent.parent / "failing"
 SET = "# --set "
@@ -53,7 +52,7 @@ def problems(name: str, folder: Path = FAILING) -> tuple[list[Diagnostic], str]:
         try:
             load(Path(path.name), overrides)
         except RecipeError as error:
-            texts = [render(d, lines_of(overrides)) + "\n" for d in error.diagnostics]
+            texts = [render(d, source_lines(overrides)) + "\n" for d in error.diagnostics]
             return error.diagnostics, "".join(texts)
     raise AssertionError(f"{name}.yaml has no problem")
 
@@ -63,17 +62,6 @@ def overrides_of(path: Path) -> list[str]:
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line.removeprefix(SET) for line in lines if line.startswith(SET)]
-
-
-def lines_of(overrides: Sequence[str]) -> Callable[[str], list[str]]:
-    def lines(file: str) -> list[str]:
-        if file == "--set":
-            return list(overrides)
-        if not os.path.isfile(file) or os.path.getsize(file) > 1 << 20:  # noqa: PTH113, PTH202
-            return []
-        return Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
-
-    return lines
 
 
 def write_expected(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Quotas add up to the last row, and the rows that fill them are found where they exist."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -89,23 +90,24 @@ LABELS = st.tuples(
 
 @settings(max_examples=150)
 @given(st.lists(LABELS, min_size=1, max_size=25), st.data())
-def test_a_full_choice_meets_every_need_exactly(
+def test_where_a_choice_exists_it_is_found_and_meets_every_need(
     labels: list[tuple[str, str, str]], data: st.DataObject
 ) -> None:
     rows = [row(number, *said) for number, said in enumerate(labels)]
-    # The needs are those of some rows that exist, so that a choice exists too.
-    some = data.draw(st.lists(st.sampled_from(labels), min_size=1, max_size=len(labels)))
-    count = len(some)
-    languages = {name: sum(s[1] == name for s in some) for name in ("tr", "en")}
-    levels = {name: sum(s[2] == name for s in some) for name in ("low", "high")}
-    wanted = category(
-        count=count,
-        languages={name: rows for name, rows in languages.items() if rows},
-        complexity={name: rows for name, rows in levels.items() if rows},
-    )
+    # The needs are those of some of the rows, so that at least one choice exists.
+    kept = data.draw(st.lists(st.booleans(), min_size=len(labels), max_size=len(labels)))
+    some = [said for said, keep in zip(labels, kept, strict=True) if keep] or labels[:1]
+    languages = Counter(language for _, language, _ in some)
+    levels = Counter(level for _, _, level in some)
+    wanted = category(count=len(some), languages=dict(languages), complexity=dict(levels))
     picked = quotas.pick(wanted, rows)
-    assert len({r.line for r in picked}) == len(picked) <= count
-    if len(picked) == count:
-        for label, need in quotas.needs(wanted).items():
-            found = [getattr(r, label) for r in picked]
-            assert {name: found.count(name) for name in need} == need
+    assert len({r.line for r in picked}) == len(some)
+    assert Counter(r.language for r in picked) == languages
+    assert Counter(r.complexity for r in picked) == levels
+
+
+@pytest.mark.parametrize("held", [0, 1, 5])
+def test_too_few_rows_are_no_reason_to_search_on(held: int) -> None:
+    rows = [row(number, language="tr") for number in range(held)]
+    assert len(quotas.pick(category(count=9, languages={"tr": 9}), rows)) == held
+    assert quotas.pick(category(count=9, languages={"en": 9}), rows) == ()

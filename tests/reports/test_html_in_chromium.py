@@ -11,6 +11,7 @@ from jessy_build.reports.data import ReportData
 from tests.reports.browser import Page, chromium
 from tests.reports.conftest import finished_build
 from tests.reports.test_html import EVIL, hostile
+from tests.required import missing
 
 SHOWN = "[...document.querySelectorAll('.compare tbody tr')].filter((row) => row.offsetParent)"
 PROMPTS = f"{SHOWN}.map((row) => row.querySelector('.prompt').textContent)"
@@ -48,7 +49,7 @@ CONTRASTS = """(() => {
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with chromium(tmp_path_factory.mktemp("profile")) as found:
         if found is None:
-            pytest.skip("no Chromium is installed here")
+            missing("chromium", "no Chromium is installed here")
         yield found
 
 

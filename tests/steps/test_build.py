@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.required import missing
 from tests.steps.project import SIGINT, SIGKILL, Project
 
 ALL = [
@@ -70,7 +71,7 @@ def test_the_last_lines_work_as_printed(built: Project) -> None:
             assert (built.root / words[-1]).exists()
             continue
         if just is None:
-            pytest.skip("just is not installed here")
+            missing("just", "just is not installed here")
         done = subprocess.run(
             [just, *words[1:]],
             cwd=built.root,

@@ -1,0 +1,128 @@
+"""Bytes of a file → text that holds nothing invisible. Bounded, and never waits for a device."""
+
+import re
+import stat
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from jessy_build import digest
+from jessy_build.diagnostics import Diagnostic, Span, code
+
+UNREADABLE = code("R001", "a file cannot be read")
+TOO_LARGE = code("R002", "a file is too large")
+NOT_TEXT = code("R003", "a file is not UTF-8 text")
+
+MAX_BYTES = 1 << 20
+
+
+class UnreadableText(Exception):
+    """A file that is no text we would read, with the place inside it where one is known."""
+
+    def __init__(
+        self, problem_code: str, problem: str, *, hint: str = "", line: int = 1, column: int = 1
+    ) -> None:
+        super().__init__(problem)
+        self.code = problem_code
+        self.problem = problem
+        self.hint = hint
+        self.line = line
+        self.column = column
+
+    def diagnostic(self, shown: str) -> Diagnostic:
+        span = Span(shown, self.line, self.column, self.column + 1)
+        return Diagnostic(self.code, span, "", self.problem, hint=self.hint)
+
+
+def read_text(path: Path, limit: int = MAX_BYTES) -> tuple[str, str]:
+    """The text of a plain file and the sha256 of its bytes, or UnreadableText."""
+    data = _read_bytes(path, limit)
+    sha256 = digest.of_bytes(data)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnreadableText(NOT_TEXT, "the file is UTF-16", hint="save it as UTF-8")
+    try:
+        # Editors on Windows open a file with a byte order mark.
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8")
+        line, column = Lines(before + "?").place(len(before))
+        raise UnreadableText(
+            NOT_TEXT,
+            f"byte 0x{error.object[error.start]:02x} is no UTF-8",
+            hint="save the file as UTF-8 (old Turkish files are often windows-1254)",
+            line=line,
+            column=column,
+        ) from None
+    if unprintable := UNPRINTABLE.search(text):
+        line, column = Lines(text).place(unprintable.start())
+        raise UnreadableText(
+            NOT_TEXT,
+            f"the control character {named(unprintable.group())} stands in the text",
+            hint="is this a text file? remove the character, or write it as an escape in quotes",
+            line=line,
+            column=column,
+        )
+    return text, sha256
+
+
+UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+
+
+SEPARATORS = re.compile("[\x85\u2028\u2029]")
+
+
+def named(character: str) -> str:
+    return f"U+{ord(character):04X}"
+
+
+def _read_bytes(path: Path, limit: int) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UnreadableText(UNREADABLE, "this is a folder, not a file")
+        if not stat.S_ISREG(mode):
+            raise UnreadableText(UNREADABLE, "this is no plain file")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        raise UnreadableText(UNREADABLE, "the file does not exist") from None
+    except PermissionError:
+        raise UnreadableText(
+            UNREADABLE, "the file may not be read", hint="check its permissions"
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UnreadableText(UNREADABLE, f"the file cannot be read: {reason}") from None
+    if len(data) > limit:
+        raise UnreadableText(
+            TOO_LARGE,
+            f"the file is larger than {limit // 1024} kB",
+            hint="training rows belong in JSONL files that the recipe names",
+        )
+    return data
+
+
+@dataclass
+class Lines:
+    """Characters counted from 0 → line and column counted from 1, as editors count them."""
+
+    text: str
+
+    @cached_property
+    def starts(self) -> list[int]:
+        return [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", self.text))]
+
+    def place(self, index: int) -> tuple[int, int]:
+        line = bisect_right(self.starts, index)
+        return line, index - self.starts[line - 1] + 1
+
+    def end_of_line(self, line: int) -> int:
+        end = self.starts[line] if line < len(self.starts) else len(self.text)
+        return len(self.text[self.starts[line - 1] : end].rstrip()) + 1
+
+
+def half_character(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)

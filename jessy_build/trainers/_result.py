@@ -1,0 +1,30 @@
+"""What a finished training leaves behind: two files that depend on nothing but their content."""
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def write(out: Path, adapter: dict[str, Any], config: dict[str, Any]) -> None:
+    import numpy as np
+    from safetensors.numpy import save
+
+    out.mkdir(parents=True, exist_ok=True)
+    plain = {name: np.array(adapter[name]) for name in sorted(adapter)}
+    _replace(out / "adapters.safetensors", save(plain, metadata={"format": "mlx"}))
+    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    _replace(out / "adapter_config.json", text.encode())
+
+
+def _replace(file: Path, content: bytes) -> None:
+    half_made = file.with_name(f"half-made.{file.name}")
+    half_made.write_bytes(content)
+    half_made.replace(file)
+
+
+def peak_memory() -> int:
+    """Bytes of this process at its largest."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,175 @@
+"""Whatever is done to a recipe and its files, it loads or is told about; nothing else happens."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jessy_build.diagnostics import RecipeError, render
+from jessy_build.recipe.load import LoadedRecipe, load
+
+GOOD = Path(__file__).parent / "good"
+FILES = ("full.yaml", "below.yaml", "ask.j2", "system.j2", "curated/rows.jsonl", "evaluate.jsonl")
+ODD = (
+    *("", "null", "~", "true", "no", "-1", "0", "1e999", ".nan", "99999999999999999999", "1.5"),
+    *("[]", "{}", "[[[[", "}", "''", '"', "*a", "&a [*a]", "!!int x", "? [a]", "<<: {a: 1}", "|"),
+    *("../../../../etc/passwd", "/etc/passwd", "~", ".", "/", "**/*", "*", "[", "\\0", "\u2028"),
+    *("{{ x }}", "{% for a in range(9999) %}", "{{ topic.__class__ }}", "{% endif %}", "{#"),
+    *("full.yaml", "all", "curated", "hf:a/b", "pypi:", "gguf:full.yaml", "path:.", "🎯", "ığüşöç"),
+    *("name: x", "extends: full.yaml", "- a", "\t", "---", "...", "%YAML 1.1", "# x", ": :"),
+)
+
+Mutate = Callable[[list[str]], list[str]]
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> Mutate:
+    kind = draw(
+        st.sampled_from(("drop", "double", "swap", "value", "insert", "indent", "cut", "key"))
+    )
+    where, other = draw(st.integers(0, 200)), draw(st.integers(0, 200))
+    odd = draw(st.sampled_from(ODD) | st.text(max_size=8))
+
+    def mutate(lines: list[str]) -> list[str]:
+        if not lines:
+            return [odd]
+        at, to = where % len(lines), other % len(lines)
+        lines = list(lines)
+        match kind:
+            case "drop":
+                del lines[at]
+            case "double":
+                lines.insert(to, lines[at])
+            case "swap":
+                lines[at], lines[to] = lines[to], lines[at]
+            case "value":
+                head, colon, _ = lines[at].partition(":")
+                lines[at] = f"{head}{colon} {odd}"
+            case "insert":
+                lines.insert(at, odd)
+            case "indent":
+                lines[at] = " " * (other % 7) + lines[at].strip()
+            case "cut":
+                lines[at] = lines[at][: other % (len(lines[at]) + 1)]
+            case "key":
+                lines[at] = odd + lines[at]
+        return lines
+
+    return mutate
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+def fresh(folder: Path) -> Path:
+    project = folder / "project"
+    shutil.rmtree(project, ignore_errors=True)
+    shutil.copytree(GOOD, project)
+    (project / "Justfile").touch()
+    return project
+
+
+def opened_by(action: Callable[[], None]) -> set[str]:
+    """The files that are opened meanwhile, Python's own apart."""
+    watching.clear()
+    watched[0] = True
+    try:
+        action()
+    finally:
+        watched[0] = False
+    return {path for path in watching if not path.endswith((".py", ".pyc"))}
+
+
+watched = [False]
+watching: set[str] = set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def watch() -> None:
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if watched[0] and event == "open" and isinstance(arguments[0], str | Path):
+            watching.add(os.path.realpath(arguments[0]))
+        if watched[0] and event.startswith(("socket.connect", "subprocess.", "os.system")):
+            raise AssertionError(f"loading a recipe caused {event}")
+
+    sys.addaudithook(note)
+
+
+def check(project: Path, overrides: tuple[str, ...] = ()) -> None:
+    """It loads, or each problem has a place that people can be shown."""
+    result: LoadedRecipe | list[str] = []
+
+    def attempt() -> None:
+        nonlocal result
+        try:
+            result = load(project / "full.yaml", overrides)
+        except RecipeError as error:
+            assert error.diagnostics
+            result = [render(d, lambda file: []) for d in error.diagnostics]
+
+    began = time.process_time()
+    opened = opened_by(attempt)
+    assert time.process_time() - began < 10
+    assert all(path.startswith(os.path.realpath(project)) for path in opened), opened
+    if isinstance(result, list):
+        assert all("\n" not in text.partition("\n  ")[0] for text in result), result
+
+
+SETTINGS = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@SETTINGS
+@given(st.sampled_from(FILES), st.lists(mutations(), min_size=1, max_size=4))
+def test_a_mutated_recipe_loads_or_is_told_about(
+    folder: Path, name: str, changes: list[Mutate]
+) -> None:
+    project = fresh(folder)
+    lines = (project / name).read_text(encoding="utf-8").splitlines()
+    for change in changes:
+        lines = change(lines)
+    text = "\n".join(lines) + "\n"
+    (project / name).write_bytes(text.encode("utf-8", "surrogatepass"))
+    check(project)
+
+
+@settings(SETTINGS, max_examples=60)
+@given(st.sampled_from(FILES), st.integers(0, 4000), st.binary(max_size=6), st.integers(0, 40))
+def test_random_bytes_load_or_are_told_about(
+    folder: Path, name: str, at: int, bytes_: bytes, removed: int
+) -> None:
+    project = fresh(folder)
+    data = (project / name).read_bytes()
+    at %= len(data)
+    (project / name).write_bytes(data[:at] + bytes_ + data[at + removed :])
+    check(project)
+
+
+@settings(SETTINGS, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ("train.epochs", "categories.technical.topics.0.count", "name", "base", "a.b.c")
+                + ("teachers.claude.kind", "persona.system", "extends", "evaluate.prompts", ".", "")
+            ),
+            st.sampled_from(ODD) | st.text(max_size=8),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_override_loads_or_is_told_about(folder: Path, pairs: list[tuple[str, str]]) -> None:
+    project = folder / "project"
+    if not project.exists():
+        fresh(folder)
+    check(project, tuple(f"{path}={value}" for path, value in pairs))

@@ -1,0 +1,80 @@
+"""deploy through the whole build, against a real Ollama."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import ollama_server
+from tests.steps.project import Project
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with ollama_server.serve(tmp_path_factory.mktemp("ollama")) as host:
+        yield host
+
+
+def test_a_build_follows_what_ollama_really_serves(
+    tmp_path: Path, tiny_model: Path, server: str
+) -> None:
+    project = Project.make(tmp_path / "p", tiny_model)
+    nobody = {"OLLAMA_HOST": "127.0.0.1:9"}
+    there = {"OLLAMA_HOST": server}
+    assert "deploy" in project.run("build", "recipe.yaml", **nobody).ran
+
+    arrived = project.run("build", "recipe.yaml", **there)
+    assert arrived.code == 0, arrived.out + arrived.err
+    assert arrived.ran == ["deploy", "report"], "a server answers now: the folder is not enough"
+    assert "ollama run tiny:v1" in arrived.out
+    assert project.run("build", "recipe.yaml", **there).ran == []
+
+    home = tmp_path / "home"
+    ollama = [str(ollama_server.binary())]
+    environment = ollama_server.environment(home, server)
+    subprocess.run([*ollama, "rm", "tiny:v1"], env=environment, check=True, capture_output=True)
+    again = project.run("build", "recipe.yaml", **there)
+    assert again.ran == ["deploy", "report"], "what was removed by hand is put back"
+
+    # The line that the build printed, as printed.
+    line = next(line.strip() for line in again.out.splitlines() if "ollama run" in line)
+    words = line.split("  ")[0].split()
+    said = subprocess.run(
+        [*ollama, *words[1:], "hello"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert said.returncode == 0, said.stderr
+
+    project.edit("temperature: 0.2", "temperature: 0.7")
+    changed = project.run("build", "recipe.yaml", **there)
+    assert changed.ran == ["deploy", "report"]
+    shown = subprocess.run(
+        [*ollama, "show", "tiny:v1", "--parameters"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "0.7" in shown.stdout
+
+    project.edit("temperature: 0.7", "temperature: 0.2")
+    back = project.run("build", "recipe.yaml", **there)
+    assert back.ran == ["deploy", "report"], "its key is stored, but Ollama serves the other one"
+
+
+def test_the_modelfile_of_the_folder_is_taken_by_ollama_create(
+    tmp_path: Path, tiny_model: Path, server: str
+) -> None:
+    project = Project.make(tmp_path / "p", tiny_model)
+    project.run("build", "recipe.yaml", OLLAMA_HOST="127.0.0.1:9")
+    folder = project.root / "builds/tiny/v1"
+    done = subprocess.run(
+        [str(ollama_server.binary()), "create", "by-hand", "-f", str(folder / "Modelfile")],
+        env=ollama_server.environment(tmp_path / "home", server),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(project.run("plan", "recipe.yaml", "--json").out)
+    assert document["format"] == 1
