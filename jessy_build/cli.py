@@ -5,6 +5,7 @@
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -47,10 +48,8 @@ def run(argv: Sequence[str]) -> int:
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
-        except BrokenPipeError:
-            # `| head` has read enough; Python must not complain about it while closing.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return OK
+        except OSError as error:
+            return _refused(console, error)
         except Exception:
             return _bug(console)
 
@@ -283,6 +282,19 @@ def _shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def _refused(console: Console, error: OSError) -> int:
+    from jessy_build.engine import disk
+
+    if isinstance(error, BrokenPipeError):
+        # `| head` has read enough; Python must not complain about it while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    if error.errno in (*disk.FULL, errno.EROFS, errno.EACCES, errno.EIO):
+        console.step_error(disk.refusal(error))
+        return FAILED
+    return _bug(console)
 
 
 def _bug(console: Console) -> int:

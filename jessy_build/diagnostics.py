@@ -1,10 +1,12 @@
 """Problems as data: where, what, expected, got, next move. Nothing here prints or exits."""
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+
+from jessy_build.masking import masked
 
 CODES: dict[str, str] = {}
 """Every error code and its one-line title. Filled by `code()`; docs and tests read it."""
@@ -40,6 +42,10 @@ class Diagnostic:
     hint: str = ""
     severity: str = "error"
 
+    def __post_init__(self) -> None:
+        for name in ("problem", "expected", "got", "hint"):
+            object.__setattr__(self, name, masked(getattr(self, name)))
+
 
 WIDEST = 110
 """Characters of a source line that are shown; of a longer one, those around the problem."""
@@ -55,11 +61,11 @@ def render(diagnostic: Diagnostic, lines: Callable[[str], list[str]]) -> str:
     text = [head]
     source = lines(span.file)
     if 0 < span.line <= len(source):
-        text += _excerpt(source[span.line - 1], span)
+        text += _excerpt(masked(source[span.line - 1]), span)
     for name in ("expected", "got", "hint"):
         if value := getattr(diagnostic, name):
             text.append(f"  {name}: {value}")
-    return "\n".join(map(_printable, text))
+    return "\n".join(_printable(masked(line)) for line in text)
 
 
 def near(word: str, names: Iterable[str]) -> str:
@@ -101,8 +107,12 @@ TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 class RecipeError(Exception):
     """The user's text is wrong: all problems of it at once. Exit code 2."""
 
-    def __init__(self, diagnostics: list[Diagnostic]) -> None:
-        self.diagnostics = sorted(diagnostics, key=lambda d: (d.span, d.code))
+    def __init__(self, diagnostics: list[Diagnostic], first: Sequence[str] = ()) -> None:
+        """`first` are the files whose problems may be the cause of those in other files."""
+        order = {file: index for index, file in enumerate(first)}
+        self.diagnostics = sorted(
+            diagnostics, key=lambda d: (order.get(d.span.file, len(order)), d.span, d.code)
+        )
         super().__init__("; ".join(d.problem for d in self.diagnostics))
 
 

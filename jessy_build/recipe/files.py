@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -61,6 +61,13 @@ class Files:
 
     def span(self, place: Place) -> Span:
         return tree.span(self.root, place)
+
+    @property
+    def levels(self) -> tuple[str, ...] | None:
+        """Those that are declared, be they right or not; None where that cannot be told."""
+        if tree.child(self.root, "complexity") is None:
+            return tuple(self.recipe.complexity)
+        return tree.names(self.root, ("complexity",)) or None
 
     def folder(self, span: Span) -> Folder:
         return self.merged.folders[span.file]
@@ -199,11 +206,12 @@ def _open_evaluation(files: Files) -> None:
     if read is None:
         return
     found, text = read
+    levels = files.levels
     prompts = []
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if line.strip():
             try:
-                prompts.append(_prompt(line, files.recipe.complexity))
+                prompts.append(_prompt(line, levels))
             except ValueError as error:
                 span = Span(found.shown, number, 1, len(line) + 1)
                 files.problems.append(_not_a_prompt(span, *error.args))
@@ -229,7 +237,7 @@ PROMPT_KINDS: Mapping[str, tuple[type, str]] = {
 }
 
 
-def _prompt(line: str, levels: Iterable[str]) -> EvalPrompt:
+def _prompt(line: str, levels: Collection[str] | None) -> EvalPrompt:
     """ValueError with what is wrong, and a hint where there is one."""
     try:
         row = json.loads(line)
@@ -248,7 +256,7 @@ def _prompt(line: str, levels: Iterable[str]) -> EvalPrompt:
     if not row.get("prompt", "").strip():
         raise ValueError("there is no 'prompt' in this line")
     level = row.get("complexity")
-    if level is not None and level not in levels:
+    if level is not None and levels is not None and level not in levels:
         raise ValueError(f"there is no level {scalars.told(level)}", near(level, levels))
     return EvalPrompt(**row)
 

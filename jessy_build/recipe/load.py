@@ -76,12 +76,12 @@ def load(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     project = _project(path)
     merged = merge.read(Found(path, str(path)), overrides, project)
     if merged.root is None:
-        raise RecipeError(merged.problems)
+        raise RecipeError(merged.problems, first=tuple(merged.folders))
     shaped = shape.shape(merged.root)
     told = {problem.field for problem in merged.problems if problem.field}
     problems = [*merged.problems, *(d for d in shaped.problems if d.field not in told)]
     if shaped.recipe is None:
-        raise RecipeError(problems)
+        raise RecipeError(problems, first=tuple(merged.folders))
     ground = Ground(project, shaped.recipe.allow_outside)
     opened = files.open_all(shaped.recipe, merged.root, merged, ground)
     loaded = LoadedRecipe(
@@ -98,9 +98,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
         lost=shaped.lost,
     )
     found = [*opened.problems, *(problem for check in checks.CHECKS for problem in check(loaded))]
-    problems += [problem for problem in found if not _follows(problem, shaped.lost)]
+    problems += [d for d in found if not _follows(d, shaped.lost) and d.field not in told]
     if any(problem.severity == "error" for problem in problems):
-        raise RecipeError(problems)
+        raise RecipeError(problems, first=tuple(merged.folders))
     return replace(loaded, warnings=tuple(problems))
 
 

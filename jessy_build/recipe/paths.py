@@ -16,6 +16,8 @@ NOT_A_PATH = code("R304", "a text is no usable path")
 
 MAX_WALKED = 100_000
 MAX_STARS = 3
+MAX_LOOKED_AT = 3_000
+"""Names that are looked at to guess which file is meant."""
 MAGIC = re.compile(r"[*?\[]")
 
 
@@ -75,7 +77,7 @@ def resolve(text: str, folder: Folder, ground: Ground, *, want: str = "file") ->
         MISSING,
         f"there is no {want} '{text}'",
         expected=f"a {want}, relative to {_here(folder)}",
-        hint=_neighbour(found),
+        hint=_neighbour(found) or _elsewhere(text, folder, ground, want),
     )
 
 
@@ -168,3 +170,50 @@ def _neighbour(found: Found) -> str:
     except OSError:
         return ""
     return near(found.path.name, sorted(names))
+
+
+def _elsewhere(text: str, folder: Folder, ground: Ground, want: str) -> str:
+    """The file of that name in another folder of the project, as one would write it here."""
+    tail = [part for part in PurePosixPath(text).parts if part not in ("..", ".", "/")]
+    if not tail:
+        return ""
+    start = folder.path.resolve()
+    around = [start] if start.is_relative_to(ground.project) else []
+    best: tuple[int, Path] | None = None
+    for path in _nearby([*around, ground.project], want == "folder"):
+        if path.name == tail[-1]:
+            alike = _common_end(path.parts, tail)
+            if best is None or alike > best[0]:
+                best = alike, path
+    if best is None:
+        return ""
+    return f"did you mean '{PurePosixPath(os.path.relpath(best[1], start))}'?"
+
+
+def _nearby(starts: Sequence[Path], folders: bool) -> Iterator[Path]:
+    """What lies below, the nearest first, up to a bound. Follows no link, enters nothing hidden."""
+    left = MAX_LOOKED_AT
+    queue = list(dict.fromkeys(starts))
+    known = set(queue)
+    for here in queue:
+        try:
+            names = sorted(os.scandir(here), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in names:
+            left -= 1
+            if left < 0:
+                return
+            if entry.name.startswith(".") or entry.is_symlink():
+                continue
+            path, inside = Path(entry.path), entry.is_dir()
+            if inside and path not in known:
+                known.add(path)
+                queue.append(path)
+            if inside == folders:
+                yield path
+
+
+def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -57,11 +57,11 @@ def needs(category: Category) -> dict[str, Need]:
     if category.topics is not None:
         found["topic"] = {topic.name: topic.count or 0 for topic in topics("", category)}
     if category.languages is not None:
-        found["language"] = _apportion(
+        found["language"] = apportion(
             category.count, {str(k): v for k, v in category.languages.items()}
         )
     if category.complexity is not None:
-        found["complexity"] = _apportion(category.count, category.complexity)
+        found["complexity"] = apportion(category.count, category.complexity)
     return found
 
 
@@ -143,7 +143,7 @@ class _Choice:
                 self._take(cell, 1)
 
 
-def _apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
     """Whole rows by weight, exact in sum; the largest remainders are rounded up."""
     parts = {name: Fraction(weight).limit_denominator(10**9) for name, weight in weights.items()}
     exact = {name: total * part / sum(parts.values()) for name, part in parts.items()}

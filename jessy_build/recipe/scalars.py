@@ -3,6 +3,8 @@
 import re
 from typing import TypeAlias
 
+from jessy_build.masking import masked
+
 Scalar: TypeAlias = bool | int | float | str | None
 
 NULL = frozenset(("", "~", "null", "Null", "NULL"))
@@ -41,6 +43,7 @@ def told(value: object) -> str:
         case None | bool():
             return {None: "null", True: "true", False: "false"}[value]
         case str():
+            value = masked(value)
             return repr(value if len(value) <= 60 else value[:59] + "…")
         case int() | float():
             return str(value) if len(str(value)) <= 40 else str(value)[:39] + "…"

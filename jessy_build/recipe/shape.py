@@ -1,6 +1,7 @@
 """Nodes → the typed recipe. What pydantic finds is told in the recipe's own words and places."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from jessy_build import masking
 from jessy_build.diagnostics import Diagnostic, code, near
-from jessy_build.recipe import scalars, source, tree, vocabulary
+from jessy_build.recipe import advice, model, scalars, source, tree, vocabulary
 from jessy_build.recipe.model import Recipe
 from jessy_build.recipe.source import Entry, Node
 from jessy_build.recipe.tree import Path
@@ -149,6 +151,8 @@ def _unknown(root: Node, fault: _Fault) -> Diagnostic:
     place = tree.dotted(root, fault.path[:-1])
     names = vocabulary.fields(root, fault.path[:-1])
     hint = near(fault.name, names)
+    if masking.names_a_key(fault.name) and f"{fault.name}s" not in names:
+        hint = masking.HINT
     if not hint and (elsewhere := vocabulary.elsewhere(fault.name)):
         hint = f"'{fault.name}' is a field of {elsewhere}"
     return Diagnostic(
@@ -184,29 +188,42 @@ def _wrong_key(root: Node, fault: _Fault) -> Diagnostic:
         tree.dotted(root, fault.path),
         f"there is no '{fault.name}' here" if names else f"'{fault.name}' cannot be a name here",
         expected=expected,
-        hint=near(fault.name, names),
+        hint=near(fault.name, names) or advice.for_name(fault.name, model.KEY_PATTERN),
     )
 
 
 def _refused(root: Node, fault: _Fault) -> Diagnostic:
     reason = str(fault.errors[0].get("ctx", {}).get("error", fault.errors[0]["msg"]))
-    return Diagnostic(REFUSED, tree.span(root, fault.path), tree.dotted(root, fault.path), reason)
+    path = fault.path
+    if culprit := _last_named(tree.node(root, path), reason):
+        path = (*path, culprit)
+    return Diagnostic(REFUSED, tree.key_span(root, path), tree.dotted(root, path), reason)
+
+
+def _last_named(block: Node, reason: str) -> str:
+    """Of the fields that the reason speaks of, the one that came to the others."""
+    if not isinstance(block.value, Mapping):
+        return ""
+    named = [name for name in block.value if re.search(rf"\b{re.escape(name)}\b", reason)]
+    spans = [block.value[name].key for name in named]
+    if len({span.file for span in spans}) == 1:
+        return named[spans.index(max(spans))]
+    # What stands in the recipe itself is merged after what it extends.
+    return named[-1] if named else ""
 
 
 def _wrong(root: Node, fault: _Fault) -> Diagnostic:
     value = source.plain(tree.node(root, fault.path))
     expected = vocabulary.phrase(root, fault.path)
     choices = vocabulary.choices(root, fault.path)
-    kind = _kind(value)
     return Diagnostic(
         WRONG_VALUE,
         tree.span(root, fault.path),
         tree.dotted(root, fault.path),
         f"{_named(fault.path)} cannot be {scalars.told(value)}",
         expected=expected,
-        # Said only where the kind itself is wrong, and the value does not already show it.
-        got="" if kind in (*expected.split(" of "), scalars.told(value)) or choices else kind,
-        hint=_advice(value, expected, choices),
+        got="" if choices else _got(value, expected),
+        hint=advice.for_value(fault.path, value, expected, choices),
     )
 
 
@@ -218,26 +235,17 @@ def _named(path: Path) -> str:
     return f"'{path[-1]}'"
 
 
-def _advice(value: object, expected: str, choices: Sequence[str]) -> str:
-    if isinstance(value, str) and "true or false" in expected:
-        if value.lower() in ("yes", "on", "y", "no", "off", "n"):
-            return "write true or false: other words are text in YAML 1.2"
-        if value.lower() in ("true", "false"):
-            return "remove the quotes"
-    if isinstance(value, str) and "number" in expected and _is_number(value):
-        return "remove the quotes"
+def _got(value: object, expected: str) -> str:
+    """The kind where the kind is wrong, else the value itself."""
+    kind = _kind(value)
+    if kind == scalars.told(value):
+        return ""
     if isinstance(value, str):
-        return near(value, choices)
-    if isinstance(value, bool | int | float) and "text" in expected:
-        return "put it in quotes"
-    return ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return isinstance(scalars.resolve(text), int | float)
-    except ValueError:
-        return False
+        if not vocabulary.is_text(expected):
+            return kind
+        return scalars.told(value) if 0 < len(value) <= 60 else f"{len(value)} characters"
+    number = not isinstance(value, bool) and "a number" in expected
+    return scalars.told(value) if number or kind in expected else kind
 
 
 def _kind(value: object) -> str:

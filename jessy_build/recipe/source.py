@@ -4,6 +4,7 @@ The text is read as a stream of parse events, with bounds on depth and repetitio
 long. PyYAML's own composer would let the last of two equal fields win, and follows aliases blindly.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ BAD_TAG = code("R008", "a YAML tag is not known here")
 TOO_DEEP = code("R009", "the text nests or repeats without bound")
 BAD_SCALAR = code("R010", "a value cannot be held")
 NO_VALUE = code("R011", "a field has no value")
+TEMPLATE = code("R014", "a template stands outside of quotes")
 
 MAX_DEPTH = 32
 MAX_REPEATED = 10_000
@@ -78,8 +80,14 @@ def parse(text: str, shown: str) -> Document:
     except _Stop as stop:
         return Document(None, (*reader.problems, stop.diagnostic))
     except yaml.YAMLError as error:
-        return Document(None, (*reader.problems, reader.syntax(error)))
+        return Document(None, _with(reader.syntax(error), reader.problems))
     return Document(root, tuple(reader.problems))
+
+
+def _with(syntax: Diagnostic, problems: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Both, unless the line is known to be broken by a template without quotes."""
+    templates = {problem.span.line for problem in problems if problem.code == TEMPLATE}
+    return tuple(problems) if syntax.span.line in templates else (*problems, syntax)
 
 
 def parse_value(text: str, shown: str, span: Span, field_name: str = "") -> Document:
@@ -162,17 +170,19 @@ class _Reader:
             return Diagnostic(NOT_YAML, Span(self.file, 1, 1, 2), "", "this cannot be read")
         mark, opened = error.problem_mark, error.context_mark
         problem, hint = _in_words(error.problem or error.context or "this cannot be read")
-        if mark is None or (opened and mark.index >= len(self.text.rstrip())):
-            # What has no end is best shown where it begins.
+        endless = opened and mark and mark.index >= len(self.text.rstrip())
+        if mark is None or endless or error.problem == NO_COLON:
+            # What has no end, or lacks its colon, is best shown where it begins.
             mark, opened = opened, None
         index = min(mark.index, len(self.text)) if mark else 0
         line, column = self.lines.place(index)
+        end = self.lines.end_of_line(line) if error.problem == NO_COLON else column + 1
+        if UNQUOTED.search(self.lines.line(line)):
+            hint = QUOTE_TEMPLATE
         if opened and self.lines.place(opened.index)[0] != line:
             what = OPENED.get(error.context or "", "what is being read here")
             problem += f" ({what} began on line {self.lines.place(opened.index)[0]})"
-        return Diagnostic(
-            NOT_YAML, Span(self.file, line, column, column + 1), "", problem, hint=hint
-        )
+        return Diagnostic(NOT_YAML, Span(self.file, line, column, end), "", problem, hint=hint)
 
     def _refuse_root(self, span: Span, problem: str, got: str = "") -> None:
         self._say(
@@ -210,10 +220,31 @@ class _Reader:
     def _read(self, event: Any, depth: int) -> Node:
         if isinstance(event, yaml.ScalarEvent):
             return Node(self._span(event), self._scalar(event))
+        if event.flow_style and self.text.startswith("{{", event.start_mark.index):
+            return self._template(event)
         self._check_tag(event, "!!seq" if isinstance(event, yaml.SequenceStartEvent) else "!!map")
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(event, depth)
         return self._mapping(event, depth)
+
+    def _template(self, event: Any) -> Node:
+        """`{{ who }}` is a mapping within a mapping to YAML, which nobody ever meant."""
+        depth = 1
+        while depth:
+            last = next(self.events)
+            depth += isinstance(last, yaml.CollectionStartEvent)
+            depth -= isinstance(last, yaml.CollectionEndEvent)
+        start, end = event.start_mark.index, last.end_mark.index
+        span = self._span(event, end)
+        words = " ".join(self.text[start:end].split())
+        quoted = f': "{words}"' if len(words) <= 60 and '"' not in words else ""
+        self._say(
+            TEMPLATE,
+            span,
+            "'{{' begins a mapping of YAML, not a template",
+            hint=f"put it in quotes{quoted}; only .j2 files are rendered",
+        )
+        return Node(span, "?")
 
     def _check_depth(self, event: Any, depth: int) -> None:
         if depth > MAX_DEPTH:
@@ -367,6 +398,9 @@ def _moved(node: Node, span: Span) -> Node:
 
 
 QUOTE_STAR = "a text that begins with '*' or '&' needs quotes"
+QUOTE_TEMPLATE = "put a text that holds {{ }} or {% %} in quotes"
+UNQUOTED = re.compile(r"(:|^\s*-)\s+\{[{%]")
+NO_COLON = "could not find expected ':'"
 WORDS = (
     # What libyaml says → what it means to someone who writes a recipe.
     ("found character that cannot start any token", "this character cannot stand here",
@@ -382,7 +416,7 @@ WORDS = (
      "put a text that holds { } or , in quotes"),
     ("did not find expected '-' indicator", "a list item '-' was expected here",
      "check the indentation"),
-    ("could not find expected ':'", "a ':' is missing after this field's name", ""),
+    (NO_COLON, "a ':' is missing after this field's name", "write it as 'name: value'"),
     ("found unexpected end of stream", "what is opened here has no end",
      "is a quote or a bracket left open?"),
     ("did not find expected <document start>", "the text goes on where it should end",

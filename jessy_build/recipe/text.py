@@ -119,6 +119,12 @@ class Lines:
         line = bisect_right(self.starts, index)
         return line, index - self.starts[line - 1] + 1
 
+    def line(self, number: int) -> str:
+        if not 0 < number <= len(self.starts):
+            return ""
+        begin = self.starts[number - 1]
+        return self.text[begin : begin + self.end_of_line(number) - 1]
+
     def end_of_line(self, line: int) -> int:
         end = self.starts[line] if line < len(self.starts) else len(self.text)
         return len(self.text[self.starts[line - 1] : end].rstrip()) + 1

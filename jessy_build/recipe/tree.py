@@ -66,6 +66,15 @@ def _segment(here: Node, word: str) -> str | int | None:
     return None
 
 
+def names(root: Node, path: Path) -> tuple[str, ...]:
+    """As written, so that a block set aside for its faults is no unknown one."""
+    try:
+        value = node(root, path).value
+    except KeyError:
+        return ()
+    return tuple(value) if isinstance(value, Mapping) else ()
+
+
 def dotted(root: Node, path: Path, above: Path = ()) -> str:
     """`categories.technical.topics.rust`: an item of a list is called by its name if it has one."""
     here = node(root, above)

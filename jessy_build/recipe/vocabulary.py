@@ -51,6 +51,11 @@ def phrase(root: Node, path: Path) -> str:
     return " or ".join(dict.fromkeys(filter(None, found)))
 
 
+def is_text(phrase: str) -> bool:
+    """Whether the words of an expectation ask for a text."""
+    return "text" in phrase or any(words in phrase for words in PATTERNS.values())
+
+
 def choices(root: Node, path: Path) -> tuple[str, ...]:
     found: list[str] = []
     for schema in _at(root, path):

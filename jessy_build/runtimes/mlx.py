@@ -134,7 +134,7 @@ def _ends(model: Path) -> frozenset[int]:
         if (model / name).is_file():
             ids = json.loads((model / name).read_text("utf-8")).get("eos_token_id")
             found |= set(ids if isinstance(ids, list) else [ids])
-    found.discard(None)  # type: ignore[arg-type]
+    found.discard(None)
     return frozenset(found)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,7 +87,9 @@ def build(workspace: Workspace, emit: Callable[[Event], None], until: str | None
     finally:
         seconds = time.monotonic() - started
         keys = {name: artifact.key for name, artifact in result.made.items()}
-        ledger.end_build(build_id, status, seconds, keys)
+        # A full disk is said already; the row about it may well not fit any more.
+        with suppress(OSError):
+            ledger.end_build(build_id, status, seconds, keys)
         reused = len(result.made) - len(result.ran)
         emit(BuildFinished(status, seconds, len(result.ran), reused))  # type: ignore[arg-type]
     return result

@@ -42,7 +42,7 @@ def asked(loaded: "LoadedRecipe", category: str) -> Iterator[tuple[Slot, Request
     table = cells(
         wanted.count,
         {name: topic.count or 0 for name, topic in topics.items()},
-        dict(wanted.languages or {"tr": 1}),
+        {str(name): weight for name, weight in (wanted.languages or {"tr": 1}).items()},
         wanted.complexity or dict.fromkeys(recipe.complexity, 1),
     )
     for slot in slots(category, table):

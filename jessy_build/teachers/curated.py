@@ -51,7 +51,7 @@ def read(
                     good.append(row)
         except OSError as error:
             why = error.strerror or str(error)
-            problem = f"cannot read {name}: {why}"
+            problem = f"the file cannot be read: {why.lower()}"
             found.append(Diagnostic(UNREADABLE, Span(name, 1, 1, 2), "", problem))
         problems += _shortened(name, found)
     return tuple(good), problems

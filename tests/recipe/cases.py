@@ -4,12 +4,17 @@ A case is `tests/failing/NAME.yaml`, with `NAME.expected` beside it. Lines that 
 `# --set ` are its overrides. What it needs besides lies in `with/`.
 """
 
+import errno
+import os
+import sys
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 from jessy_build.diagnostics import Diagnostic, RecipeError, render
 from jessy_build.recipe.load import load, source_lines
+from jessy_build.teachers.rows import MAX_LINE
 
 FAILING = Path(__file__).parent.parent / "failing"
 SET = "# --set "
@@ -35,11 +40,54 @@ def link_loop(folder: Path) -> None:
     (folder / "link-loop.yaml").symlink_to("link-loop.yaml")
 
 
+def with_rows(folder: Path, name: str, data: bytes) -> None:
+    """A recipe that is right, and takes these rows."""
+    base = (FAILING / "with" / "base.yaml").read_text(encoding="utf-8")
+    recipe = base.replace("rows.jsonl", f"{name}.jsonl")
+    (folder / f"{name}.yaml").write_text(recipe, encoding="utf-8")
+    (folder / f"{name}.jsonl").write_bytes(data)
+
+
+def rows_not_utf8(folder: Path) -> None:
+    with_rows(folder, "rows-not-utf8", '{"user": "nasılsın", "assistant": "İyi!"}'.encode("cp1254"))
+
+
+def row_too_long(folder: Path) -> None:
+    with_rows(folder, "row-too-long", b'[{"user": "' + b"x" * MAX_LINE + b'"}]')
+
+
+def rows_of_another_format(folder: Path) -> None:
+    with_rows(folder, "rows-of-another-format", b"question;answer\n" * 25)
+
+
+CLOSED: set[str] = set()
+
+
+def rows_unreadable(folder: Path) -> None:
+    with_rows(folder, "rows-unreadable", b"{}")
+    path = folder / "rows-unreadable.jsonl"
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        # The superuser may read everything; here the file is as closed to them as to others.
+        if not CLOSED:
+            sys.addaudithook(_stay_closed)
+        CLOSED.add(str(path.resolve()))
+
+
+def _stay_closed(event: str, args: tuple[Any, ...]) -> None:
+    if event == "open" and str(args[0]) in CLOSED:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), args[0])
+
+
 MADE_CASES: dict[str, Callable[[Path], None]] = {
     "missing": missing_recipe,
     "too-large": too_large_recipe,
     "a-folder": folder_for_recipe,
     "link-loop": link_loop,
+    "rows-not-utf8": rows_not_utf8,
+    "row-too-long": row_too_long,
+    "rows-of-another-format": rows_of_another_format,
+    "rows-unreadable": rows_unreadable,
 }
 """Those that no repository should hold, made in a folder of the test."""
 

@@ -265,7 +265,7 @@ def test_a_file_that_cannot_be_read_is_a_problem_like_another(tmp_path: Path) ->
     rows, problems = curated.read(files, shown=lambda p: p.name)
     assert len(rows) == 1
     assert [problem.code for problem in problems] == ["D101", "D101"]
-    assert problems[0].problem == "cannot read none: No such file or directory"
+    assert problems[0].problem == "the file cannot be read: no such file or directory"
 
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,0 +1,166 @@
+"""The parts that a CPU computes our way give what MLX gives, values and gradients alike."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+mx: Any = pytest.importorskip("mlx.core")
+nn: Any = pytest.importorskip("mlx.nn")
+gemma3_text: Any = pytest.importorskip("mlx_lm.models.gemma3_text")
+lora: Any = pytest.importorskip("mlx_lm.tuner.lora")
+
+from jessy_build.trainers import _activations, _entropy, _linears, _norms  # noqa: E402
+
+CLOSE = 1e-4
+
+
+def random(*shape: int, seed: int = 0, spread: float = 1.0) -> Any:
+    return mx.random.normal(shape, key=mx.random.key(seed)) * spread
+
+
+def agree(ours: Callable[..., Any], stock: Callable[..., Any], *values: Any) -> None:
+    """Compares values, and the gradients of a sum that weighs every element differently."""
+    weights = mx.cos(mx.arange(stock(*values).size).reshape(stock(*values).shape))
+    everywhere = tuple(range(len(values)))
+    mine = mx.value_and_grad(lambda *v: (ours(*v) * weights).sum(), argnums=everywhere)(*values)
+    real = mx.value_and_grad(lambda *v: (stock(*v) * weights).sum(), argnums=everywhere)(*values)
+    assert float(mine[0]) == pytest.approx(float(real[0]), rel=CLOSE, abs=CLOSE)
+    for one, other in zip(mine[1], real[1], strict=True):
+        assert mx.allclose(one, other, rtol=CLOSE, atol=CLOSE).item()
+
+
+ACTIVATIONS = [(_activations.SILU, nn.silu), (_activations.GELU, nn.gelu_approx)]
+
+
+@pytest.mark.parametrize(("activation", "stock"), ACTIVATIONS, ids=["silu", "gelu"])
+def test_gated_activations_agree(activation: _activations.Activation, stock: Any) -> None:
+    # More elements than one piece, and values from far out on both sides.
+    gate, up = random(3, 50, 600, spread=4.0), random(3, 50, 600, seed=1)
+    assert gate.size > _activations.ELEMENTS
+    agree(lambda g, u: _activations.gated(activation, g, u), lambda g, u: stock(g) * u, gate, up)
+
+
+@pytest.mark.parametrize("activation", [a for a, _ in ACTIVATIONS], ids=["silu", "gelu"])
+def test_gated_activations_stay_finite_far_out(activation: _activations.Activation) -> None:
+    gate, up = mx.array([-1e4, -120.0, 0.0, 120.0, 1e4]), mx.ones(5)
+    value, slope = mx.value_and_grad(lambda g: _activations.gated(activation, g, up).sum())(gate)
+    assert mx.isfinite(value).item()
+    assert slope.tolist() == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-6)
+
+
+def test_norms_agree() -> None:
+    weight = random(96, seed=2)
+    import numpy as np
+
+    agree(
+        lambda x: _norms.norm(x, np.array(weight), 1e-6),
+        lambda x: mx.fast.rms_norm(x, weight, 1e-6),
+        random(2, 7, 96, spread=3.0),
+    )
+
+
+def lora_layer(dropout: float = 0.0, bias: bool = False) -> Any:
+    layer = lora.LoRALinear(24, 40, r=4, dropout=dropout, scale=1.5, bias=bias)
+    layer.lora_a, layer.lora_b = random(24, 4, seed=3), random(4, 40, seed=4)
+    return layer
+
+
+def test_lora_layers_agree() -> None:
+    layer = lora_layer()
+    x = random(3, 5, 24)
+
+    def stock(x: Any, a: Any, b: Any) -> Any:
+        layer.lora_a, layer.lora_b = a, b
+        return layer(x)
+
+    agree(
+        lambda x, a, b: _linears.low_rank(x, layer.linear.weight, a, b, layer.scale),
+        stock,
+        x,
+        layer.lora_a,
+        layer.lora_b,
+    )
+
+
+class Holder(nn.Module):  # type: ignore[misc]
+    def __init__(self, part: Any) -> None:
+        super().__init__()
+        self.part = part
+
+
+@pytest.mark.parametrize(
+    ("layer", "taught"),
+    [(lora_layer(), 1), (lora_layer(dropout=0.1), 0), (lora_layer(bias=True), 0)],
+)
+def test_a_lora_layer_with_dropout_or_bias_stays_as_it_is(layer: Any, taught: int) -> None:
+    assert _linears.quicken(Holder(layer)) == taught
+
+
+def test_a_taught_lora_layer_still_fuses() -> None:
+    layer, x = lora_layer(), random(5, 24)
+    expected = layer(x)
+    _linears.quicken(Holder(layer))
+    assert mx.allclose(layer(x), expected, atol=CLOSE).item()
+    assert mx.allclose(layer.fuse()(x), expected, atol=CLOSE).item()
+
+
+def test_both_kinds_of_norm_are_recognised_by_what_they_compute() -> None:
+    plain, less_one = nn.RMSNorm(32), gemma3_text.RMSNorm(32)
+    plain.weight, less_one.weight = random(32, seed=5), random(32, seed=6)
+    x = random(4, 32)
+    expected = [plain(x), less_one(x)]
+    assert [_norms.quicken(Holder(part)) for part in (plain, less_one)] == [1, 1]
+    for part, value in zip((plain, less_one), expected, strict=True):
+        assert mx.allclose(part(x), value, atol=CLOSE).item()
+
+
+def test_a_norm_with_another_formula_stays_as_it_is() -> None:
+    assert _norms.quicken(Holder(nn.LayerNorm(32))) == 0
+
+
+def test_a_block_with_an_unknown_activation_stays_as_it_is() -> None:
+    class Block(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate_proj, self.up_proj = (
+                nn.Linear(8, 16, bias=False),
+                nn.Linear(8, 16, bias=False),
+            )
+            self.down_proj = nn.Linear(16, 8, bias=False)
+
+        def __call__(self, x: Any) -> Any:
+            return self.down_proj(nn.relu(self.gate_proj(x)) * self.up_proj(x))
+
+    class Layer(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.mlp = Block()
+
+    model = Holder(None)
+    model.layers = [Layer()]
+    assert _activations.quicken(model) == 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("words", [50, 5000])
+def test_cross_entropy_over_stretches_agrees(words: int, threads: int) -> None:
+    import numpy as np
+    from concurrent.futures import ThreadPoolExecutor
+
+    rows, wide = 9, 16
+    hidden, matrix = random(rows, wide, spread=2.0), random(words, wide, seed=7, spread=2.0)
+    targets = mx.random.randint(0, words, (rows,), key=mx.random.key(8))
+    weights = mx.abs(random(rows, seed=9))
+
+    def stock(hidden: Any) -> Any:
+        return (nn.losses.cross_entropy(hidden @ matrix.T, targets) * weights).sum()
+
+    value, slope = mx.value_and_grad(stock)(hidden)
+    loss, mine = _entropy.entropy(
+        *(np.array(array) for array in (hidden, matrix, targets, weights)),
+        gradient=True,
+        threads=[ThreadPoolExecutor(1) for _ in range(threads)],
+    )
+    assert float(loss.sum()) == pytest.approx(float(value), rel=CLOSE)
+    assert np.allclose(mine, np.array(slope), rtol=CLOSE, atol=CLOSE)
