@@ -69,15 +69,15 @@ def test_a_library_with_prefixed_names_serves_whether_mlx_came_first_or_not(befo
 
 @linux_only
 def test_products_really_go_to_the_library() -> None:
-    count = """
+    count = f"""
 import ctypes
-library = ctypes.CDLL({path!r})
+library = ctypes.CDLL({str(openblas())!r})
 target = ctypes.cast(library.scipy_cblas_sgemm, ctypes.c_void_p).value
 maps = blas._maps()
 mapped = next(m for m in maps if m.path.endswith("/libmlx.so") and m.offset == 0)
 slots = blas._slots(blas.Path(mapped.path), mapped.start)
 assert ctypes.c_uint64.from_address(slots["cblas_sgemm"]).value == target
-""".format(path=str(openblas()))
+"""
     answered(str(openblas()), after=count)
 
 

@@ -1,5 +1,6 @@
 """One training from its rows to its adapter. mlx-lm's own loop trains; the rest is decided here."""
 
+import gc
 import math
 import sys
 import threading
@@ -123,6 +124,8 @@ class Session:
         accumulation = self.config.grad_accumulation
         if self.begun == 0:
             self._validate(0)
+        # What was loaded stays; the collector need not look at it again in every step.
+        gc.freeze()
         self.clock = time.perf_counter()
         train(
             model=self.learner.model,

@@ -5,7 +5,20 @@ import random
 from pathlib import Path
 from typing import Any
 
-WORDS = "selam kanka iyiyim tamam sor dinliyorum hello thanks fine explain please times".split()
+WORDS = [
+    "selam",
+    "kanka",
+    "iyiyim",
+    "tamam",
+    "sor",
+    "dinliyorum",
+    "hello",
+    "thanks",
+    "fine",
+    "explain",
+    "please",
+    "times",
+]
 
 
 def talk(chance: random.Random, number: int) -> dict[str, Any]:

@@ -145,8 +145,9 @@ def test_a_block_with_an_unknown_activation_stays_as_it_is() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("words", [50, 5000])
 def test_cross_entropy_over_stretches_agrees(words: int, threads: int) -> None:
-    import numpy as np
     from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
 
     rows, wide = 9, 16
     hidden, matrix = random(rows, wide, spread=2.0), random(words, wide, seed=7, spread=2.0)
