@@ -8,21 +8,22 @@ import argparse
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from jessy_build import __version__
-from jessy_build.console import Console
-from jessy_build.diagnostics import RecipeError, StepError
 
 if TYPE_CHECKING:
+    from jessy_build.console import Console
+    from jessy_build.engine.schedule import Result
     from jessy_build.steps.builds import Workspace
 
 OK, FAILED, WRONG, BUG, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 10, 130
 
-Command = Callable[[argparse.Namespace, Console], int]
+Command = Callable[[argparse.Namespace, "Console"], int]
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -31,10 +32,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; nothing but `main` ends the process."""
+    if len(argv) == 2 and argv[0] == "build" and _nothing_to_do(argv[1]):
+        return OK
     try:
         args = parser().parse_args(argv)
     except SystemExit as error:  # argparse has printed help (0) or what is wrong (2)
         return int(error.code or 0)
+    from jessy_build.console import Console
+    from jessy_build.diagnostics import RecipeError, StepError
+
     with Console(json=getattr(args, "json", False)) as console:
         try:
             return int(args.command(args, console))
@@ -54,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
             return _bug(console)
 
 
-def check(args: argparse.Namespace, console: Console) -> int:
+def check(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.recipe.load import load, source_lines
 
     loaded = load(Path(args.recipe), args.set)
@@ -70,7 +76,7 @@ def check(args: argparse.Namespace, console: Console) -> int:
     return OK
 
 
-def plan(args: argparse.Namespace, console: Console) -> int:
+def plan(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import explain
 
     workspace = _workspace(args)
@@ -83,7 +89,7 @@ def plan(args: argparse.Namespace, console: Console) -> int:
     return DIFFERENT if args.exit_code and not idle else OK
 
 
-def build(args: argparse.Namespace, console: Console) -> int:
+def build(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import builds, closing
 
     workspace = _workspace(args)
@@ -95,10 +101,37 @@ def build(args: argparse.Namespace, console: Console) -> int:
     if result.failed:
         return FAILED
     console.summary(closing.summary(workspace, result, brief=not result.ran))
+    if not (args.until or args.set or result.failed):
+        _remember(args.recipe, workspace, result)
     return OK
 
 
-def diff(args: argparse.Namespace, console: Console) -> int:
+def _nothing_to_do(recipe: str) -> bool:
+    """The short road: nothing was touched since the last build, and that is quickly seen."""
+    from jessy_build import untouched
+
+    began = time.perf_counter()
+    lines = untouched.lines(recipe, os.environ)
+    if lines is None:
+        return False
+    seconds = time.perf_counter() - began
+    sys.stdout.write("\n".join((f"{lines[0]} ({seconds:.2f}s)", *lines[1:], "")))
+    return True
+
+
+def _remember(recipe: str, workspace: "Workspace", result: "Result") -> None:
+    from jessy_build import untouched
+    from jessy_build.steps import closing
+
+    files = workspace.depends_on(result)
+    if files is not None:
+        lines = [f"Nothing to do: {len(result.made)} steps cached"]
+        lines += closing.next_lines(workspace, result)
+        effect = closing.effect(workspace, result)
+        untouched.remember(recipe, os.environ, files, effect, lines)
+
+
+def diff(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import compare
 
     left, right = compare.side(args.left, args.set), compare.side(args.right, args.set)
@@ -110,7 +143,7 @@ def diff(args: argparse.Namespace, console: Console) -> int:
     return OK if found.same else DIFFERENT
 
 
-def status(args: argparse.Namespace, console: Console) -> int:
+def status(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import state
 
     workspace = _workspace(args)
@@ -121,7 +154,9 @@ def status(args: argparse.Namespace, console: Console) -> int:
     return OK
 
 
-def report(args: argparse.Namespace, console: Console) -> int:
+def report(args: argparse.Namespace, console: "Console") -> int:
+    from jessy_build.diagnostics import StepError
+
     workspace = _workspace(args)
     page = workspace.folder / "report.html"
     if not page.exists():
@@ -140,13 +175,13 @@ def report(args: argparse.Namespace, console: Console) -> int:
     return OK
 
 
-def chat(args: argparse.Namespace, console: Console) -> int:
+def chat(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import talk
 
     return talk.talk(_workspace(args), console, args.prompt)
 
 
-def doctor(args: argparse.Namespace, console: Console) -> int:
+def doctor(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import health
 
     findings = health.findings(os.environ)
@@ -157,7 +192,7 @@ def doctor(args: argparse.Namespace, console: Console) -> int:
     return OK if all(finding.ok or not finding.needed for finding in findings) else FAILED
 
 
-def init(args: argparse.Namespace, console: Console) -> int:
+def init(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import starter
 
     made = starter.write(Path(args.folder))
@@ -169,7 +204,7 @@ def init(args: argparse.Namespace, console: Console) -> int:
     return OK
 
 
-def schema(args: argparse.Namespace, console: Console) -> int:
+def schema(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.recipe.model import schema_text
 
     console.line(schema_text().rstrip("\n"))
@@ -284,7 +319,7 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def _refused(console: Console, error: OSError) -> int:
+def _refused(console: "Console", error: OSError) -> int:
     from jessy_build.engine import disk
 
     if isinstance(error, BrokenPipeError):
@@ -297,11 +332,13 @@ def _refused(console: Console, error: OSError) -> int:
     return _bug(console)
 
 
-def _bug(console: Console) -> int:
+def _bug(console: "Console") -> int:
     """Nothing of the traceback on the screen: it goes to a file that can be sent to us."""
     import platform
     import tempfile
     import traceback
+
+    from jessy_build.diagnostics import StepError
 
     with tempfile.NamedTemporaryFile(
         "w", prefix="jessy-bug-", suffix=".log", delete=False, encoding="utf-8"

@@ -36,15 +36,18 @@ def project_of(recipe: Path) -> Path:
 
 def load(recipe: Path, env: Mapping[str, str] | None = None) -> Settings:
     env = dict(os.environ if env is None else env)
-    project = project_of(recipe)
-    store = Path(env["JESSY_STORE"]).expanduser() if env.get("JESSY_STORE") else project / ".jessy"
     return Settings(
-        project=project,
-        store=store.resolve(),
+        project=project_of(recipe),
+        store=store_of(recipe, env),
         ollama_host=_url(env.get("OLLAMA_HOST") or OLLAMA_DEFAULT),
         offline=env.get("JESSY_OFFLINE", "") not in ("", "0"),
         env=env,
     )
+
+
+def store_of(recipe: Path, env: Mapping[str, str]) -> Path:
+    named = env.get("JESSY_STORE")
+    return (Path(named).expanduser() if named else project_of(recipe) / ".jessy").resolve()
 
 
 def _url(host: str) -> str:

@@ -5,6 +5,7 @@ half a step of the grid would vanish (ml-explore/mlx-lm#1172).
 """
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -32,24 +33,38 @@ class Fused:
 
 
 def fuse(base: Path, adapter: Path, out: Path) -> Fused:
-    """StepError when the fused model is not base + adapter."""
+    """StepError when the fused model is not base + adapter, or the adapter changes nothing."""
     done = subprocess.run(
-        [sys.executable, "-m", "jessy_build.packaging.fuse", base, adapter, out],
+        [sys.executable, "-P", "-m", "jessy_build.packaging.fuse", base, adapter, out],
         capture_output=True,
         text=True,
         check=False,
+        env=_environment(),
     )
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
         raise StepError(f"the model could not be fused: {last[0]}", hint="build again")
     measured = Fused(**json.loads(done.stdout.splitlines()[-1]))
-    if measured.effect > 0 and measured.mean_error > LOST * measured.effect:
+    if measured.effect == 0:
+        raise StepError(
+            "the adapter changes nothing: the fused model would be the base",
+            hint="train longer or with a higher learning rate",
+        )
+    # Asked this way round, since a comparison with NaN is false.
+    if not measured.mean_error <= LOST * measured.effect:
         raise StepError(
             f"fusing lost the adapter: it changes the logits by {measured.effect:.2g},"
             f" and {measured.mean_error:.2g} of that is missing in the fused model",
-            hint="train longer or with a higher learning rate, or export as f32",
+            hint="train longer or with a higher learning rate",
         )
     return measured
+
+
+def _environment() -> dict[str, str]:
+    """So the child finds this very package from any folder, installed or not."""
+    known = os.environ.get("PYTHONPATH")
+    here = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *([known] if known else [])])}
 
 
 def _main(base: Path, adapter: Path, out: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from jessy_build import bases
 from jessy_build import settings as machine
 from jessy_build.engine.events import BuildFinished, BuildStarted, Event
 from jessy_build.engine.files import FileDigests
@@ -47,6 +48,23 @@ class Workspace:
 
     def decisions(self) -> dict[str, Decision]:
         return self.rebuilder.plan(self.plan)
+
+    def depends_on(self, result: Result) -> list[Path] | None:
+        """Every file and folder that a build with nothing to do rests on; None if not known."""
+        recipe, origin = self.loaded.recipe, self.loaded.origin("base.model")
+        source = bases.parse(recipe.base.model)
+        patterns = [p for t in recipe.teachers.values() if t.kind == "curated" for p in t.files]
+        if any("**" in pattern for pattern in patterns):
+            return None
+        files = {self.loaded.path, *(self.settings.project / name for name in self.loaded.files)}
+        if source.kind in ("path", "gguf"):
+            local = origin / source.fields["path"]
+            files |= {local, *local.rglob("*")} if local.is_dir() else {local}
+        # A file that newly matches a pattern changes the times of its folder.
+        files |= {path.parent for path in files}
+        for artifact in result.made.values():
+            files |= {self.store.object(sha256) for sha256, _ in artifact.tree.values()}
+        return sorted({*files, *publish.places(self.folder, result.made)})
 
     @property
     def folder(self) -> Path:

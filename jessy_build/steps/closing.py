@@ -28,6 +28,22 @@ def summary(workspace: Workspace, result: Result, *, brief: bool) -> Summary:
     )
 
 
+def next_lines(workspace: Workspace, result: Result) -> list[str]:
+    """The block of commands without colour, for a build that surely has nothing to do."""
+    commands = list(_next(workspace, result))
+    width = max((len(command) for command, _ in commands), default=0)
+    return ["", "Next:", *(f"  {command:{width}}   {does}" for command, does in commands)]
+
+
+def effect(workspace: Workspace, result: Result) -> dict[str, Any] | None:
+    """What must still hold in the world for the build to be as it was left."""
+    deployed = result.made.get("deploy")
+    if deployed is None or workspace.loaded.recipe.deploy is None:
+        return None
+    facts, host = deployed.facts, workspace.settings.ollama_host
+    return {"host": host, "tag": facts.get("tag"), "digest": facts.get("digest")}
+
+
 def _facts(workspace: Workspace, result: Result) -> Iterator[tuple[str, str]]:
     folder = workspace.folder
     if "gguf" in result.made:

@@ -16,6 +16,15 @@ LINKED = 1 << 20
 so that editing one cannot touch the store."""
 
 
+def places(folder: Path, made: Mapping[str, Artifact]) -> list[Path]:
+    return [
+        folder / below / path
+        for step, below in LAID_OUT.items()
+        if step in made
+        for path in made[step].tree
+    ]
+
+
 def publish(folder: Path, store: Store, made: Mapping[str, Artifact]) -> None:
     for step, below in LAID_OUT.items():
         if step not in made:

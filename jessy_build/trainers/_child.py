@@ -43,7 +43,8 @@ def main() -> None:
 
 def _job(order: dict[str, Any]) -> TrainJob:
     config = Config.model_validate_json(json.dumps(order["config"]))
-    return TrainJob(**{name: Path(order[name]) for name in PATHS}, config=config)
+    paths = {name: Path(order[name]) for name in PATHS}
+    return TrainJob(**paths, config=config, save_seconds=order["save_seconds"])
 
 
 def _speaker() -> Callable[..., None]:

@@ -28,6 +28,8 @@ class Learner:
     device: str
     dtype: str
     blas: str
+    close: Callable[[], None]
+    """Ends its threads. A process that leaves by `os._exit` can do without."""
 
 
 def learner(base: Path, lora: Lora, seed: int) -> Learner:
@@ -51,11 +53,22 @@ def learner(base: Path, lora: Lora, seed: int) -> Learner:
     if not on_cpu:
         loss = partial(_loss.alone, head)
         device = str(mx.device_info().get("device_name", "gpu"))
-        return Learner(model, adapter_config, loss, loss, 1, 32, device, named, below.name)
+        return Learner(
+            model, adapter_config, loss, loss, 1, 32, device, named, below.name, lambda: None
+        )
     _linears.quicken(model)
     team = _team.Team(model, head, _team.size())
     return Learner(
-        model, adapter_config, team.training, team.asking, team.size, 1, "cpu", named, below.name
+        model,
+        adapter_config,
+        training=team.training,
+        asking=team.asking,
+        parts=team.size,
+        multiple=1,
+        device="cpu",
+        dtype=named,
+        blas=below.name,
+        close=team.close,
     )
 
 

@@ -18,8 +18,6 @@ from jessy_build.trainers._checkpoint import Checkpoint
 from jessy_build.trainers._history import History
 from jessy_build.trainers.lora import Point, TrainJob, Validation
 
-SAVE_SECONDS = 20.0
-
 
 class Session:
     """Holds the arrays while mlx-lm's loop runs, and hears from it after every update."""
@@ -235,7 +233,7 @@ class Session:
             best=self.best,
             state={"random": random[0].tolist(), "history": asdict(self.history)},
         )
-        if time.monotonic() - self.saved > SAVE_SECONDS or step == self.updates:
+        if time.monotonic() - self.saved > self.job.save_seconds or step == self.updates:
             self._save(self.latest)
 
     def _save(self, latest: Checkpoint) -> None:

@@ -35,15 +35,28 @@ class Team:
         self.clerks = [ThreadPoolExecutor(1) for _ in range(members)]
         """For the head: the members' own threads wait meanwhile."""
 
+    def close(self) -> None:
+        """A thread that still holds a stream when the interpreter ends may abort the process."""
+        import mlx.core as mx
+
+        for thread in self.threads:
+            thread.submit(mx.clear_streams).result()
+        for thread in [*self.threads, *self.clerks]:
+            thread.shutdown()
+
     def training(self, model: Any, parts: Sequence[Part], count: Any) -> tuple[Any, Any]:
         """A loss for mlx-lm's loop that brings its own gradient."""
+        import mlx.core as mx
         from mlx.utils import tree_flatten
 
         named = tree_flatten(model.trainable_parameters())
         names = [name for name, _ in named]
 
         def forward(*values: Any) -> list[Any]:
-            return self._together(_copies(parts), dict(zip(names, _copies(values), strict=True)))
+            # Each thread has random numbers of its own; drawn from here, they survive a resume.
+            noise = int(mx.random.randint(0, 1 << 30))
+            plain = dict(zip(names, _copies(values), strict=True))
+            return self._together(_copies(parts), plain, noise)
 
         def backward(_: Any, cotangents: Any, outputs: Any) -> list[Any]:
             return [cotangents[0] * slope for slope in outputs[1:]]
@@ -56,16 +69,16 @@ class Team:
         from mlx.utils import tree_flatten
 
         values = dict(tree_flatten(model.trainable_parameters()))
-        return self._together(parts, values, gradient=False)[0], count
+        return self._together(parts, values, None)[0], count
 
     def _together(
-        self, parts: Sequence[Part], values: dict[str, Any], gradient: bool = True
+        self, parts: Sequence[Part], values: dict[str, Any], noise: int | None
     ) -> list[Any]:
-        """Loss and, with `gradient`, the slope of each value, in the order of `values`."""
+        """The loss; with `noise`, also the slope of each value, in the order of `values`."""
         import mlx.core as mx
 
-        meeting = _Meeting(len(parts), gradient, self.clerks)
-        work = partial(self._one, meeting, values, gradient)
+        meeting = _Meeting(len(parts), noise is not None, self.clerks)
+        work = partial(self._one, meeting, values, noise)
         waiting = [
             thread.submit(work, place, member, part)
             for place, (thread, member, part) in enumerate(
@@ -87,7 +100,7 @@ class Team:
         self,
         meeting: "_Meeting",
         values: dict[str, Any],
-        gradient: bool,
+        noise: int | None,
         place: int,
         member: Any,
         part: Part,
@@ -98,10 +111,12 @@ class Team:
 
         try:
             member.update(tree_unflatten(list(values.items())))
+            member.train(noise is not None)
             loss = self._loss_of(meeting, place)
-            if not gradient:
+            if noise is None:
                 found = [loss(member, part)]
             else:
+                mx.random.seed(noise + place)
                 value, slopes = nn.value_and_grad(member, loss)(member, part)
                 named = dict(tree_flatten(slopes))
                 found = [value, *(named[name] for name in values)]

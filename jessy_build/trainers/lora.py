@@ -112,6 +112,8 @@ class TrainJob:
     work: Path
     """Takes the checkpoint and the log. The same folder again resumes."""
     config: Config
+    save_seconds: float = 20.0
+    """Between two checkpoints; what a kill costs at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,8 @@ def train(
 
 def _order(job: TrainJob) -> dict[str, Any]:
     paths = {name: str(getattr(job, name)) for name in ("base", "dataset", "out", "work")}
-    return {**paths, "config": job.config.model_dump(mode="json")}
+    config = job.config.model_dump(mode="json")
+    return {**paths, "config": config, "save_seconds": job.save_seconds}
 
 
 def _line(said: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ def test_the_rate_climbs_in_the_warm_up_and_never_stands_at_zero() -> None:
     ],
 )
 def test_the_rate_falls_by_its_schedule(schedule: str, expected: list[float]) -> None:
-    assert rates(4, schedule=schedule) == pytest.approx(expected)
+    assert rates(4, schedule=schedule) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_warm_up_longer_than_the_training_is_cut() -> None:
