@@ -100,7 +100,11 @@ def build(args: argparse.Namespace, console: "Console") -> int:
     result = builds.build(workspace, console.emit, args.until)
     if result.failed:
         return FAILED
-    console.summary(closing.summary(workspace, result, brief=not result.ran))
+    if result.ran:
+        console.summary(closing.summary(workspace, result))
+    else:
+        for line in closing.next_lines(workspace, result):
+            console.line(line)
     if not (args.until or args.set or result.failed):
         _remember(args.recipe, workspace, result)
     return OK

@@ -14,14 +14,10 @@ if TYPE_CHECKING:
     from jessy_build.reports.data import BeforeAfter
 
 
-def summary(workspace: Workspace, result: Result, *, brief: bool) -> Summary:
-    """`brief` leaves out what the user has seen before: nothing ran."""
+def summary(workspace: Workspace, result: Result) -> Summary:
     recipe = workspace.loaded.recipe
-    title = f"{recipe.name} {recipe.version}"
-    if brief:
-        return Summary(title=title, next=tuple(_next(workspace, result)))
     return Summary(
-        title=title,
+        title=f"{recipe.name} {recipe.version}",
         facts=tuple(_facts(workspace, result)),
         answers=_answers(result),
         next=tuple(_next(workspace, result)),
@@ -29,7 +25,7 @@ def summary(workspace: Workspace, result: Result, *, brief: bool) -> Summary:
 
 
 def next_lines(workspace: Workspace, result: Result) -> list[str]:
-    """The block of commands without colour, for a build that surely has nothing to do."""
+    """The block of commands alone, for a build that had nothing to do."""
     commands = list(_next(workspace, result))
     width = max((len(command) for command, _ in commands), default=0)
     return ["", "Next:", *(f"  {command:{width}}   {does}" for command, does in commands)]

@@ -1,0 +1,86 @@
+"""The short road may only be taken when surely nothing was touched."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.steps.project import Project
+
+
+@pytest.fixture(scope="module")
+def built(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.make(tmp_path_factory.mktemp("untouched") / "p", tiny_model)
+    project.edit("files: [rows.jsonl]", 'files: ["rows*.jsonl"]')
+    assert project.run("build", "recipe.yaml").code == 0
+    return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    """A copy is touched all over: its first build takes the full road and notes it."""
+    shutil.copytree(built.root, tmp_path / "p", copy_function=shutil.copy2)
+    project = Project(tmp_path / "p")
+    assert project.run("build", "recipe.yaml").ran == []
+    assert short(project)
+    return project
+
+
+def short(project: Project) -> bool:
+    """Whether the next build loads no recipe: PYTHONPROFILEIMPORTTIME lists what is imported."""
+    done = project.run("build", "recipe.yaml", PYTHONPROFILEIMPORTTIME="1")
+    assert done.code == 0 and "Nothing to do" in done.out
+    return "pydantic" not in done.err
+
+
+def test_the_short_road_prints_what_the_full_one_does(project: Project) -> None:
+    quick = project.run("build", "recipe.yaml").out
+    os.utime(project.root / "recipe.yaml")
+    full = project.run("build", "recipe.yaml").out
+    assert [line.split("(")[0] for line in quick.splitlines() if line] == [
+        line.split("(")[0] for line in full.splitlines() if line
+    ]
+
+
+def test_a_touched_recipe_takes_the_full_road_once(project: Project) -> None:
+    os.utime(project.root / "recipe.yaml")
+    assert not short(project)
+    assert short(project)
+
+
+def test_an_edit_that_keeps_size_and_time_is_seen(project: Project) -> None:
+    path = project.root / "recipe.yaml"
+    before = path.stat()
+    project.edit("temperature: 0.2", "temperature: 0.4")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert project.run("build", "recipe.yaml").ran == ["deploy", "report"]
+
+
+def test_a_new_file_that_a_pattern_matches_is_seen(project: Project) -> None:
+    row = '{"user": "one more", "assistant": "gladly!", "language": "en", "complexity": "low"}\n'
+    (project.root / "rows-more.jsonl").write_text(row)
+    done = project.run("build", "recipe.yaml", "--until", "assemble")
+    assert "generate:smalltalk" in done.ran
+    assert "generate:smalltalk" not in project.run("build", "recipe.yaml").ran
+
+
+def test_a_removed_result_is_laid_out_again(project: Project) -> None:
+    model = project.root / "builds/tiny/v1/model.gguf"
+    model.unlink()
+    assert project.run("build", "recipe.yaml").code == 0
+    assert model.exists()
+
+
+def test_a_damaged_object_is_seen(project: Project) -> None:
+    file = max((project.root / ".jessy/objects").rglob("*"), key=lambda p: p.stat().st_size)
+    file.chmod(0o644)
+    file.write_bytes(b"\0" * file.stat().st_size)
+    assert project.run("build", "recipe.yaml").ran != []
+
+
+def test_another_ollama_takes_the_full_road(project: Project) -> None:
+    done = project.run(
+        "build", "recipe.yaml", OLLAMA_HOST="127.0.0.1:10", PYTHONPROFILEIMPORTTIME="1"
+    )
+    assert "pydantic" in done.err
