@@ -33,7 +33,8 @@ class Request:
     """All that decides an answer, and nothing else: its digest is the item's key.
 
     `provider` is the teacher's kind, never its host: the same model behind another address gives
-    the same answer. `sample` tells apart several answers to one identical prompt.
+    the same answer. `sample` tells apart several answers to one identical prompt, `attempt` the
+    tries for one of them.
     """
 
     provider: str
@@ -43,10 +44,31 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)
     schema: Mapping[str, Any] | None = None
     sample: int = 0
+    attempt: int = 0
+
+    @property
+    def stem(self) -> str:
+        """Names the question itself: equal for all samples of it, so that one rendering serves."""
+        return digest.of_value(self.question)
 
     @property
     def digest(self) -> str:
-        return digest.of_value(asdict(self))
+        return request_digest(self.stem, self.sample, self.attempt)
+
+    @property
+    def question(self) -> dict[str, Any]:
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "messages": [[message.role, message.content] for message in self.messages],
+            "max_tokens": self.max_tokens,
+            "params": dict(self.params),
+            "schema": self.schema,
+        }
+
+
+def request_digest(stem: str, sample: int, attempt: int = 0) -> str:
+    return digest.of_bytes(f"{stem}:{sample}:{attempt}".encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +81,11 @@ class Reply:
     seconds: float
     model: str
     request: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Reply":
+        """From what `asdict` made of one."""
+        return cls(**{**row, "usage": Usage(**row["usage"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from jessy_build.engine.answers import Answers
 from jessy_build.engine.events import Event
-from jessy_build.engine.ledger import Artifact, Ledger
+from jessy_build.engine.ledger import Artifact
 from jessy_build.plan.step import Step
 from jessy_build.settings import Settings
 
@@ -28,7 +29,9 @@ class Job:
     """Scratch that a rerun of the same action finds again after a kill."""
     started: float
     """When this build began, in seconds since the epoch: what was made before it is cached."""
-    answers: Ledger
+    build: int
+    """The number of this build in the ledger: what is spent is noted under it."""
+    answers: Answers
     settings: Settings
     emit: Callable[[Event], None]
     cancelled: Callable[[], bool]

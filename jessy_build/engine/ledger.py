@@ -1,28 +1,30 @@
-"""The one SQLite file of a store: artifacts by key, answers by request, builds, file digests."""
+"""The one SQLite file of a store: artifacts by key, builds, digests of files. See also `answers`."""
 
-import errno
 import json
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SCHEMA = """
+from jessy_build.engine import answers, disk
+
+VERSION = 2
+"""Of the tables. An older file gets what it lacks; what was paid for is never dropped."""
+SCHEMA = f"""
+{answers.SCHEMA}
 create table if not exists artifacts (
   key text primary key, step text not null, kind text not null, preimage text not null,
-  tree text not null, facts text not null, seconds real not null, made_at real not null
+  tree text not null, facts text not null, seconds real not null, made_at real not null,
+  about text not null default '{{}}'
 ) without rowid;
+create index if not exists artifacts_by_kind on artifacts (kind, made_at);
 create table if not exists latest (
   recipe text not null, step text not null, key text not null, reasons text not null,
   primary key (recipe, step)
-) without rowid;
-create table if not exists answers (
-  request text primary key, reply text not null, made_at real not null
 ) without rowid;
 create table if not exists builds (
   id integer primary key, recipe text not null, name text not null, version text not null,
@@ -50,6 +52,8 @@ class Artifact:
     seconds: float
     made_at: float
     preimage: Mapping[str, Any]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the recipe said when it was made, as `Step.about`: to say later what changed."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +80,26 @@ class Ledger:
         self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
         self._db.execute("pragma journal_mode=wal")
         self._db.execute("pragma synchronous=normal")
+        self._bring_up_to_date()
+        self.answers = answers.Answers(path)
+
+    def _bring_up_to_date(self) -> None:
+        if self._rows("pragma user_version")[0][0] >= VERSION:
+            return
         self._db.executescript(SCHEMA)
+        with self._writing() as db:
+            if "about" not in {row[1] for row in db.execute("pragma table_info(artifacts)")}:
+                db.execute("alter table artifacts add column about text not null default '{}'")
+            db.execute(f"pragma user_version = {VERSION}")
 
     def close(self) -> None:
+        self.answers.close()
         self._db.close()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute("begin immediate")
-                yield self._db
-                self._db.execute("commit")
-            except BaseException as error:
-                with suppress(sqlite3.OperationalError):
-                    self._db.execute("rollback")
-                if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-                raise
+        with self._lock, disk.writing(self._db):
+            yield self._db
 
     def _rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -101,17 +107,13 @@ class Ledger:
 
     def artifact(self, key: str) -> Artifact | None:
         rows = self._rows(
-            "select key, step, kind, tree, facts, seconds, made_at, preimage"
+            "select key, step, kind, tree, facts, seconds, made_at, preimage, about"
             " from artifacts where key = ?",
             key,
         )
         if not rows:
             return None
-        key, step, kind, tree, facts, seconds, made_at, preimage = rows[0]
-        files = {path: (file[0], file[1]) for path, file in json.loads(tree).items()}
-        return Artifact(
-            key, step, kind, files, json.loads(facts), seconds, made_at, json.loads(preimage)
-        )
+        return _artifact(rows[0])
 
     def add_artifact(self, artifact: Artifact) -> None:
         row = (
@@ -123,9 +125,10 @@ class Ledger:
             json.dumps(artifact.facts, ensure_ascii=False),
             artifact.seconds,
             artifact.made_at,
+            json.dumps(artifact.about, ensure_ascii=False),
         )
         with self._writing() as db:
-            db.execute("insert or replace into artifacts values (?,?,?,?,?,?,?,?)", row)
+            db.execute("insert or replace into artifacts values (?,?,?,?,?,?,?,?,?)", row)
 
     def has_made(self, kind: str, version: int) -> bool:
         """Whether any artifact of this kind and version exists at all."""
@@ -149,17 +152,15 @@ class Ledger:
         with self._writing() as db:
             db.execute("insert or replace into latest values (?,?,?,?)", (recipe, step, key, text))
 
-    def answer(self, request: str) -> Any | None:
-        rows = self._rows("select reply from answers where request = ?", request)
-        return json.loads(rows[0][0]) if rows else None
-
-    def add_answer(self, request: str, reply: Any) -> None:
-        """Committed before this returns: an answer that was paid for is never asked again."""
-        text = json.dumps(reply, ensure_ascii=False)
-        with self._writing() as db:
-            db.execute(
-                "insert or replace into answers values (?,?,?)", (request, text, time.time())
-            )
+    def newest(self, kind: str, limit: int = 20) -> list[Artifact]:
+        """The last artifacts of a kind, newest first: what such a step took, and made."""
+        rows = self._rows(
+            "select key, step, kind, tree, facts, seconds, made_at, preimage, about"
+            " from artifacts where kind = ? order by made_at desc limit ?",
+            kind,
+            limit,
+        )
+        return [_artifact(row) for row in rows]
 
     def begin_build(self, recipe: str, name: str, version: str, config: Mapping[str, Any]) -> int:
         row = (recipe, name, version, "running", time.time(), json.dumps(config))
@@ -200,6 +201,16 @@ class Ledger:
     def forget_file(self, path: str) -> None:
         with self._writing() as db:
             db.execute("delete from files where path = ?", (path,))
+
+
+def _artifact(row: tuple[Any, ...]) -> Artifact:
+    key, step, kind, tree, facts, seconds, made_at, preimage, about = row
+    files = {path: (file[0], file[1]) for path, file in json.loads(tree).items()}
+    return Artifact(
+        *(key, step, kind, files, json.loads(facts), seconds, made_at),
+        json.loads(preimage),
+        json.loads(about),
+    )
 
 
 def _build(row: tuple[Any, ...]) -> Build:

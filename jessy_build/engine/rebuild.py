@@ -96,13 +96,19 @@ class Rebuilder:
         old = before.preimage
         if (old["kind"], old["version"]) != (action.kind, action.version):
             return Reason(f"the step's version {old['version']} became {action.version}")
-        params = differences(old["params"], dict(action.params))
         inputs = differences(old["inputs"], dict(action.inputs))
-        if params:
-            return Reason(_names(params) + " changed", params)
+        if changes := self._changes(step, before, action):
+            return Reason(_names(changes) + " changed", changes)
         if inputs:
             return Reason("new " + _names(inputs), ())
         return Reason("its artifact left the store")
+
+    def _changes(self, step: Step, before: Artifact, action: Action) -> tuple[Change, ...]:
+        """In the recipe's own words where both sides have them, else in the step's."""
+        params = differences(before.preimage["params"], dict(action.params))
+        if params and step.about and before.about:
+            return differences(before.about, step.about) or params
+        return params
 
 
 def _names(changes: tuple[Change, ...]) -> str:

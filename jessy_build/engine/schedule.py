@@ -83,7 +83,9 @@ class Scheduler:
         emit: Sink,
         pools: Mapping[str, int],
         settings: Settings,
+        build: int = 0,
     ) -> None:
+        self.build = build
         self.store = store
         self.settings = settings
         self.kinds = kinds
@@ -202,7 +204,8 @@ class Scheduler:
                 out=_empty(work / "out"),
                 work=work,
                 started=self.started,
-                answers=self.store.ledger,
+                build=self.build,
+                answers=self.store.ledger.answers,
                 settings=self.settings,
                 emit=self.emit,
                 cancelled=self.cancel.is_set,

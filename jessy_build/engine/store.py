@@ -93,6 +93,7 @@ class Store:
             time.monotonic() - started,
             time.time(),
             action.preimage,
+            step.about,
         )
         self.ledger.add_artifact(artifact)
         return artifact

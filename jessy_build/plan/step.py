@@ -15,6 +15,8 @@ class Step:
     """One thing to do. `params` is all that the recipe says about its result, and nothing else.
 
     `payload` is what the step works on when `params` names it by digest only (curated rows, say).
+    `about` is the same as `params` in the recipe's own words, field → value: it is never keyed,
+    and says what changed where `params` holds only a digest.
     `needs` maps the name of an input, as the step's code reads it, to the step that makes it.
     """
 
@@ -26,6 +28,7 @@ class Step:
     pool: str = "cpu"
     span: Span | None = None
     payload: Any = field(default=None, compare=False, repr=False)
+    about: Mapping[str, Json] = field(default_factory=dict, compare=False, repr=False)
 
     def action(self, inputs: Mapping[str, str]) -> "Action":
         """The action of this step once the digests of its inputs are known."""

@@ -92,7 +92,7 @@ def build(workspace: Workspace, emit: Callable[[Event], None], until: str | None
     )
     emit(BuildStarted(recipe.name, recipe.version, tuple(step.name for step in steps)))
     scheduler = Scheduler(
-        workspace.store, STEPS, workspace.rebuilder, emit, POOLS, workspace.settings
+        workspace.store, STEPS, workspace.rebuilder, emit, POOLS, workspace.settings, build_id
     )
     result, status = Result(), "interrupted"
     try:

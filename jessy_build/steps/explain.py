@@ -6,8 +6,8 @@ from typing import Any
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse, Run, WillRun
 from jessy_build.plan.diff import Change, shown
 from jessy_build.plan.step import Step
-from jessy_build.steps import items
 from jessy_build.steps.builds import Workspace
+from jessy_build.steps.generate import Asking
 
 FIELDS: Mapping[str, str] = {
     "fetch": "base",
@@ -101,12 +101,11 @@ def _where(workspace: Workspace, step: Step, change: Change) -> str:
 
 def _asks(workspace: Workspace, step: Step) -> str:
     """How many items of an asking category have no answer yet."""
-    category = step.name.partition(":")[2]
-    if step.kind != "generate" or step.pool != "network":
+    if not isinstance(step.payload, Asking):
         return ""
-    requests = [request for _, request in items.asked(workspace.loaded, category)]
-    known = sum(workspace.store.ledger.answer(r.digest) is not None for r in requests)
-    return f"{len(requests)} items: {len(requests) - known} to ask, {known} answered before"
+    questions = step.payload.questions
+    known = questions.answered(workspace.store.ledger.answers)
+    return f"{questions.rows} items: {questions.rows - known} to ask, {known} answered before"
 
 
 def _totals(decisions: Mapping[str, Decision]) -> str:

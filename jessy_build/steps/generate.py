@@ -1,45 +1,44 @@
 """generate:<category>: fill the category's items from its teacher, each answer paid for once."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from jessy_build import digest, teachers
+from jessy_build import teachers
 from jessy_build.diagnostics import StepError
+from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.events import StepProgress
+from jessy_build.engine.journal import Journal
 from jessy_build.engine.kind import Facts, Job, always
-from jessy_build.example import (
-    Example,
-    Message,
-    Origin,
-    Reply,
-    Request,
-    Usage,
-    example_id,
-    write_jsonl,
-)
+from jessy_build.example import Example, Message, Origin, Reply, example_id, write_jsonl
 from jessy_build.plan.slots import Slot
 from jessy_build.plan.step import Step
 from jessy_build.steps import items
+from jessy_build.steps.items import Cell, Questions
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
 
 name = "generate"
-version = 1
+version = 2
 holds = always
 
 TRIES = 3
 """Fresh answers asked for one item before its shortfall is reported."""
+TOLD_EVERY = 0.1
+"""Seconds between two reports of progress, so that a fast teacher is not slowed by them."""
+SHORTFALLS_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An item that a teacher answers: the request, and the slot it fills."""
+class Asking:
+    """What a step that asks works on."""
 
-    slot: Slot
-    request: Request
+    config: Any
+    teacher: str
+    questions: Questions
 
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
@@ -47,75 +46,120 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
 
 
 def _step(loaded: "LoadedRecipe", category: str) -> Step:
-    teacher = loaded.recipe.teachers[loaded.recipe.categories[category].teacher]
-    span = loaded.span_of(("categories", category))
-    if teacher.kind == "curated":
+    wanted = loaded.recipe.categories[category]
+    config = loaded.recipe.teachers[wanted.teacher]
+    step = Step(
+        f"{name}:{category}",
+        name,
+        version,
+        {"category": category},
+        span=loaded.span_of(("categories", category)),
+        about=items.about(loaded, category),
+    )
+    if config.kind == "curated":
         examples = items.curated(loaded, category)
-        params = {"category": category, "rows": digest.of_value([asdict(e) for e in examples])}
-        return Step(f"{name}:{category}", name, version, params, span=span, payload=examples)
-    asked = tuple(Asked(slot, request) for slot, request in items.asked(loaded, category))
-    params = {
-        "category": category,
-        "items": digest.of_value([[item.slot.name, item.request.digest] for item in asked]),
-    }
-    payload = (teacher, loaded.recipe.categories[category].teacher, asked)
-    step = Step(f"{name}:{category}", name, version, params, span=span, payload=payload)
-    return Step(**{**step.__dict__, "pool": "network"})
+        params = {**step.params, "rows": items.digest_of(examples)}
+        return replace(step, params=params, payload=examples)
+    asked = items.questions(loaded, category)
+    return replace(
+        step,
+        params={**step.params, "items": asked.digest},
+        pool="network",
+        payload=Asking(config, wanted.teacher, asked),
+    )
 
 
 def run(job: Job) -> Facts:
-    if isinstance(job.step.payload[0], Example):
+    if not isinstance(job.step.payload, Asking):
         examples: Sequence[Example] = job.step.payload
-        facts: dict[str, Any] = {"asked": 0, "teacher": examples[0].origin.teacher}
-    else:
-        config, teacher, asked = job.step.payload
-        import asyncio
-
-        examples, facts = asyncio.run(_ask_all(job, config, teacher, asked))
-    count = write_jsonl(job.out / "examples.jsonl", examples)
-    return {"rows": count, **facts}
-
-
-async def _ask_all(
-    job: Job, config: Any, teacher_name: str, asked: Sequence[Asked]
-) -> tuple[list[Example], dict[str, Any]]:
-    """All items through one teacher. After a failure nothing new is asked, and what is under way
-    is waited for: it is being paid for, so it is kept."""
+        teacher = examples[0].origin.teacher
+        count = write_jsonl(job.out / "examples.jsonl", examples)
+        return {"rows": count, "asked": 0, "teacher": teacher}
     import asyncio
 
-    teacher = teachers.ASKING[config.kind].open(config, job.settings)
-    gate = asyncio.Semaphore(teacher.concurrency)
-    counts = {"asked": 0, "remembered": 0, "malformed": 0, "input_tokens": 0, "output_tokens": 0}
-    failures: list[StepError] = []
-    examples: dict[Slot, Example] = {}
+    asking = job.step.payload
+    counts = asyncio.run(_ask_all(job, asking))
+    if counts.short:
+        raise _shortfall(asking, counts)
+    measured: Counter[str] = Counter()
+    count = write_jsonl(job.out / "examples.jsonl", _examples(job, asking, measured))
+    return {
+        "rows": count,
+        "teacher": asking.teacher,
+        "asked": counts.asked,
+        "remembered": counts.remembered,
+        "malformed": counts.malformed,
+        **measured,
+    }
 
-    async def fill(item: Asked) -> None:
-        async with gate:
-            if failures:
-                return
-            try:
-                examples[item.slot] = await _fill(job, teacher, teacher_name, item, counts)
-            except StepError as error:
-                failures.append(error)
-                return
-        text = f"{counts['asked']} asked"
-        job.emit(StepProgress(job.step.name, len(examples), len(asked), "items", text))
 
-    everything = asyncio.gather(*(fill(item) for item in asked))
-    watch = asyncio.create_task(_watch(job))
-    try:
-        await asyncio.wait((everything, watch), return_when=asyncio.FIRST_COMPLETED)
-        if watch.done():
-            raise KeyboardInterrupt
-        await everything
-    finally:
-        everything.cancel()
-        watch.cancel()
-        await asyncio.gather(everything, watch, return_exceptions=True)
-        await teacher.close()
+@dataclass
+class Counts:
+    total: int = 0
+    asked: int = 0
+    remembered: int = 0
+    malformed: int = 0
+    short: dict[Slot, str] = field(default_factory=dict)
+    """Items that no try has filled, and why the last one did not."""
+
+    @property
+    def filled(self) -> int:
+        return self.remembered + self.new
+
+    new: int = 0
+
+
+async def _ask_all(job: Job, asking: Asking) -> Counts:
+    """After a failure nothing new is asked, and what is under way is waited for: it is being paid
+    for, so it is kept."""
+    import asyncio
+
+    counts = Counts(total=asking.questions.rows)
+    missing = list(_missing(job, asking.questions))
+    counts.remembered = counts.total - len(missing)
+    if not missing:
+        return counts
+    teacher = teachers.ASKING[asking.config.kind].open(asking.config, job.settings)
+    failures: list[BaseException] = []
+    queue = iter(missing)
+
+    with Journal(job.answers) as journal:
+        desk = _Desk(job, asking, teacher, journal, counts)
+
+        async def work() -> None:
+            for cell, ordinal, attempt in queue:
+                if failures:
+                    return
+                try:
+                    await desk.fill(cell, ordinal, attempt)
+                except (StepError, OSError) as error:
+                    failures.append(error)
+
+        workers = [work() for _ in range(min(teacher.concurrency, len(missing)))]
+        everything = asyncio.gather(*workers)
+        watch = asyncio.create_task(_watch(job))
+        try:
+            await asyncio.wait((everything, watch), return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                raise KeyboardInterrupt
+            await everything
+        finally:
+            everything.cancel()
+            watch.cancel()
+            await asyncio.gather(everything, watch, return_exceptions=True)
+            await teacher.close()
     if failures:
         raise failures[0]
-    return [examples[item.slot] for item in asked], {"teacher": teacher_name, **counts}
+    return counts
+
+
+def _missing(job: Job, questions: Questions) -> Iterator[tuple[Cell, int, int]]:
+    """Each item that is not filled, and the attempt it is at."""
+    for cell in questions.cells:
+        failed = [job.answers.failed(stem) for stem in cell.stems]
+        for ordinal in items.open_items(cell, job.answers):
+            tried = failed[ordinal % len(failed)].get(cell.sample(ordinal), 0)
+            yield cell, ordinal, tried
 
 
 async def _watch(job: Job) -> None:
@@ -125,43 +169,99 @@ async def _watch(job: Job) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _fill(
-    job: Job, teacher: teachers.Teacher, teacher_name: str, item: Asked, counts: dict[str, int]
-) -> Example:
-    problems = []
-    for attempt in range(TRIES):
-        request = items.again(item.request, attempt)
-        reply = _remembered(job, request)
-        if reply is None:
-            reply = await teacher.ask(request)
-            job.answers.add_answer(request.digest, {**asdict(reply), "at": time.time()})
-            counts["asked"] += 1
-            counts["input_tokens"] += reply.usage.input_tokens
-            counts["output_tokens"] += reply.usage.output_tokens
-        else:
-            counts["remembered"] += 1
-        if reply.stop != "end":
-            problems.append({"length": "cut off", "refusal": "refused"}[reply.stop])
-            continue
-        try:
-            messages = teachers.parse(reply.text)
-        except teachers.Malformed as malformed:
-            counts["malformed"] += 1
-            problems.append(str(malformed))
-            continue
-        return _example(item.slot, messages, Origin(teacher_name, request.digest))
-    raise StepError(
-        f"{item.slot.name}: no usable answer in {TRIES} tries ({'; '.join(problems)})",
+@dataclass
+class _Desk:
+    """Where one item after the other is asked, and its answer written down."""
+
+    job: Job
+    asking: Asking
+    teacher: teachers.Teacher
+    journal: Journal
+    counts: Counts
+    told: float = 0.0
+
+    async def fill(self, cell: Cell, ordinal: int, attempt: int) -> None:
+        first = self.asking.questions.request(cell, ordinal)
+        problem = "every try so far was unusable"
+        for number in range(attempt, TRIES):
+            reply = await self.teacher.ask(replace(first, attempt=number))
+            problem = _problem(reply)
+            await self.journal.add(
+                Answer(cell.stem(ordinal), first.sample, number, not problem, asdict(reply)),
+                first.question,
+                self._spent(reply),
+            )
+            self.counts.asked += 1
+            self.counts.malformed += bool(problem)
+            if not problem:
+                self.counts.new += 1
+                self._tell()
+                return
+        self.counts.short[self.asking.questions.slot(cell, ordinal)] = problem
+
+    def _spent(self, reply: Reply) -> Spent:
+        measures = {"requests": 1, "seconds": reply.seconds, **asdict(reply.usage)}
+        return Spent(self.job.build, self.job.step.name, self.asking.teacher, reply.model, measures)
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        counts = self.counts
+        if now - self.told >= TOLD_EVERY or counts.filled == counts.total:
+            self.told = now
+            text = f"{counts.asked} asked"
+            self.job.emit(
+                StepProgress(self.job.step.name, counts.filled, counts.total, "items", text)
+            )
+
+
+def _problem(reply: Reply) -> str:
+    """Why this answer cannot become an example; empty when it can."""
+    if reply.stop != "end":
+        return {"length": "cut off", "refusal": "refused"}[reply.stop]
+    try:
+        teachers.parse(reply.text)
+    except teachers.Malformed as malformed:
+        return str(malformed)
+    return ""
+
+
+def _shortfall(asking: Asking, counts: Counts) -> StepError:
+    """A table by cell: what was wanted, what is there, and why the rest is not."""
+    by_cell: dict[tuple[str, str, str], list[str]] = {}
+    for slot, problem in counts.short.items():
+        by_cell.setdefault((slot.topic, slot.language, slot.complexity), []).append(problem)
+    lines = []
+    for cell in asking.questions.cells:
+        problems = by_cell.get((cell.topic, cell.language, cell.level))
+        if problems:
+            there = cell.rows - len(problems)
+            lines.append(
+                f"{cell.topic} · {cell.language} · {cell.level}: {there} of {cell.rows} rows"
+                f" ({problems[0]})"
+            )
+    more = len(lines) - SHORTFALLS_SHOWN
+    rest = [f"and {more} more cells"] if more > 0 else []
+    return StepError(
+        f"{len(counts.short)} of {counts.total} items have no usable answer in {TRIES} tries:\n  "
+        + "\n  ".join([*lines[:SHORTFALLS_SHOWN], *rest]),
         hint="the answers are kept; raise max_tokens, change the prompt, or take another teacher",
     )
 
 
-def _remembered(job: Job, request: Request) -> Reply | None:
-    row = job.answers.answer(request.digest)
-    if row is None:
-        return None
-    row.pop("at", None)
-    return Reply(**{**row, "usage": Usage(**row["usage"])})
+def _examples(job: Job, asking: Asking, measured: Counter[str]) -> Iterator[Example]:
+    """The rows in the order of their slots, a cell at a time; sums up what they once cost."""
+    for cell in asking.questions.cells:
+        replies: dict[int, Reply] = {}
+        for stem in dict.fromkeys(cell.stems):
+            for answer in job.answers.of(stem):
+                if answer.usable and cell.first <= answer.sample < cell.first + cell.rows:
+                    replies.setdefault(answer.sample, Reply.of(answer.reply))
+        for ordinal in range(cell.rows):
+            reply = replies[cell.sample(ordinal)]
+            measured.update({k: v for k, v in asdict(reply.usage).items() if v})
+            origin = Origin(asking.teacher, reply.request)
+            slot = asking.questions.slot(cell, ordinal)
+            yield _example(slot, teachers.parse(reply.text), origin)
 
 
 def _example(slot: Slot, messages: Sequence[Message], origin: Origin) -> Example:
@@ -176,7 +276,7 @@ def _example(slot: Slot, messages: Sequence[Message], origin: Origin) -> Example
     )
 
 
-def summary(facts: Facts) -> str:
+def summary(facts: Mapping[str, Any]) -> str:
     if facts["asked"] or facts.get("remembered"):
         return f"{facts['rows']} rows, {facts['asked']} asked, {facts['remembered']} remembered"
     return f"{facts['rows']} rows"

@@ -1,0 +1,152 @@
+"""What was asked and answered, one row an answer, and what it cost. In the ledger's own file.
+
+An answer is named by its question's stem (all that decides the answer but the draw), the sample
+and the attempt. It is on the disk before `add` returns: SQLite syncs each commit of this
+connection, and many answers share one.
+"""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jessy_build.engine import disk
+
+SCHEMA = """
+create table if not exists questions (
+  stem text primary key, question text not null
+) without rowid;
+create table if not exists replies (
+  stem text not null, sample integer not null, attempt integer not null,
+  usable integer not null, reply text not null, made_at real not null,
+  primary key (stem, sample, attempt)
+);
+create table if not exists spent (
+  build integer not null, step text not null, teacher text not null, model text not null,
+  measures text not null, primary key (build, step, teacher, model)
+) without rowid;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    stem: str
+    sample: int
+    attempt: int
+    usable: bool
+    """Whether it can become an example. The others are kept too: they were paid for."""
+    reply: Mapping[str, Any]
+    made_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one step of one build used of one model, summed over its answers."""
+
+    build: int
+    step: str
+    teacher: str
+    model: str
+    measures: Mapping[str, float]
+
+
+class Answers:
+    """Safe for threads, and for several processes on one machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._db.execute("pragma journal_mode=wal")
+        # An answer was paid for: it must outlive a power cut, not only a kill.
+        self._db.execute("pragma synchronous=full")
+        self._known: set[str] = set()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(
+        self,
+        answers: Sequence[Answer],
+        questions: Mapping[str, Any],
+        spent: Iterable[Spent] = (),
+    ) -> None:
+        """All of them, or none, in one commit. `questions` holds what the stems stand for."""
+        now = time.time()
+        rows = [
+            (a.stem, a.sample, a.attempt, a.usable, _text(a.reply), a.made_at or now)
+            for a in answers
+        ]
+        new = {stem: q for stem, q in questions.items() if stem not in self._known}
+        with self._lock, disk.writing(self._db):
+            self._db.executemany("insert or replace into replies values (?,?,?,?,?,?)", rows)
+            self._db.executemany(
+                "insert or ignore into questions values (?,?)",
+                [(stem, _text(question)) for stem, question in new.items()],
+            )
+            for entry in spent:
+                self._add_spent(entry)
+        self._known.update(new)
+
+    def usable(self, stem: str) -> set[int]:
+        """The samples that have an answer which can become an example."""
+        rows = self._rows("select sample from replies where stem = ? and usable", stem)
+        return {sample for (sample,) in rows}
+
+    def failed(self, stem: str) -> dict[int, int]:
+        """Sample → attempts made so far, of those samples that no attempt has filled."""
+        sql = (
+            "select sample, max(attempt) + 1 from replies where stem = ?"
+            " group by sample having not max(usable)"
+        )
+        return dict(self._rows(sql, stem))
+
+    def of(self, stem: str) -> Iterator[Answer]:
+        """Every answer to the question, by sample and attempt."""
+        sql = (
+            "select sample, attempt, usable, reply, made_at from replies where stem = ?"
+            " order by sample, attempt"
+        )
+        for sample, attempt, usable, reply, made_at in self._rows(sql, stem):
+            yield Answer(stem, sample, attempt, bool(usable), json.loads(reply), made_at)
+
+    def one(self, stem: str, sample: int, attempt: int) -> Answer | None:
+        sql = (
+            "select usable, reply, made_at from replies"
+            " where stem = ? and sample = ? and attempt = ?"
+        )
+        for usable, reply, made_at in self._rows(sql, stem, sample, attempt):
+            return Answer(stem, sample, attempt, bool(usable), json.loads(reply), made_at)
+        return None
+
+    def question(self, stem: str) -> Any | None:
+        rows = self._rows("select question from questions where stem = ?", stem)
+        return json.loads(rows[0][0]) if rows else None
+
+    def spent(self, build: int | None = None) -> list[Spent]:
+        """By build, step and model; of all builds when none is named."""
+        sql = "select build, step, teacher, model, measures from spent"
+        rows = self._rows(f"{sql} where build = ?", build) if build else self._rows(sql)
+        return [Spent(b, step, who, model, json.loads(m)) for b, step, who, model, m in rows]
+
+    def _add_spent(self, entry: Spent) -> None:
+        key = (entry.build, entry.step, entry.teacher, entry.model)
+        found = self._db.execute(
+            "select measures from spent where build = ? and step = ? and teacher = ? and model = ?",
+            key,
+        ).fetchone()
+        sums = json.loads(found[0]) if found else {}
+        for name, amount in entry.measures.items():
+            sums[name] = sums.get(name, 0) + amount
+        self._db.execute("insert or replace into spent values (?,?,?,?,?)", (*key, _text(sums)))
+
+    def _rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(sql, args).fetchall()
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
