@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from jessy_build.engine.answers import Answers
 from jessy_build.engine.events import Event
 from jessy_build.engine.ledger import Artifact
+from jessy_build.engine.pools import Pools
 from jessy_build.plan.step import Step
 from jessy_build.settings import Settings
 
@@ -32,6 +33,8 @@ class Job:
     build: int
     """The number of this build in the ledger: what is spent is noted under it."""
     answers: Answers
+    pools: Pools
+    """`async with job.pools.gate(kind):` around each request to a teacher of that kind."""
     settings: Settings
     emit: Callable[[Event], None]
     cancelled: Callable[[], bool]

@@ -1,10 +1,13 @@
 """Run what must run, in parallel where nothing forbids it. Never asks why: the rebuilder knows."""
 
 import shutil
+import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,12 +23,18 @@ from jessy_build.engine.events import (
 )
 from jessy_build.engine.kind import Job, StepKind
 from jessy_build.engine.ledger import Artifact
+from jessy_build.engine.pools import Pools
 from jessy_build.engine.rebuild import Reason, Rebuilder, Reuse, Run
 from jessy_build.engine.store import Damaged, Store
 from jessy_build.plan.step import Plan, Step
 from jessy_build.settings import Settings
 
 Sink = Callable[[Event], None]
+
+SILENT_SECONDS = 0.5
+"""A wait for another build that is over sooner is not worth a word."""
+MENDED_AT_MOST = 2
+"""Times that one step is made again in one build because its output was found damaged."""
 
 
 class InputDamaged(Exception):
@@ -43,14 +52,30 @@ class Inputs(Mapping[str, Path]):
         self._store = store
         self._step = step
         self._made = made
+        self._asked: set[str] = set()
 
     def __getitem__(self, name: str) -> Path:
         maker = self._step.needs[name]
+        self._asked.add(maker)
         try:
             return self._store.view(self._made[maker])
         except Damaged as damage:
-            self._store.forget(self._made[maker])
-            raise InputDamaged(maker, damage) from None
+            raise self._lost(maker, damage) from None
+
+    def prove_again(self) -> None:
+        """What was read is still what it was, so the result rests on nothing else."""
+        for maker in self._asked:
+            try:
+                self._store.prove(self._made[maker])
+            except Damaged as damage:
+                raise self._lost(maker, damage) from None
+
+    def _lost(self, maker: str, damage: Damaged) -> InputDamaged:
+        artifact = self._made[maker]
+        # Another step may have met the damage first, and a sound one been made since.
+        if self._store.find(artifact.key) == artifact:
+            self._store.forget(artifact)
+        return InputDamaged(maker, damage)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._step.needs)
@@ -59,7 +84,17 @@ class Inputs(Mapping[str, Path]):
         return len(self._step.needs)
 
 
-Pending = Future[tuple[Artifact, Reason | None]]
+@dataclass(frozen=True)
+class Done:
+    """What a step came to, and what it was made from."""
+
+    artifact: Artifact
+    reason: Reason | None
+    """None when another build made it while this one waited."""
+    used: Mapping[str, Artifact]
+
+
+Pending = Future[Done]
 
 
 @dataclass
@@ -91,126 +126,66 @@ class Scheduler:
         self.kinds = kinds
         self.rebuilder = rebuilder
         self.emit = emit
-        self.slots = {name: threading.Semaphore(size) for name, size in pools.items()}
-        self.workers = sum(pools.values())
+        self.pools = Pools(pools)
         self.started = time.time()
         self.cancel = threading.Event()
 
     def run(self, plan: Plan) -> Result:
-        result = Result()
-        waiting = list(plan)
-        running: dict[Pending, Step] = {}
-        with ThreadPoolExecutor(max_workers=self.workers) as pool:
-            try:
-                while waiting or running:
-                    self._start(waiting, running, pool, result)
-                    if not running:
-                        continue
-                    # A time-out, so that Ctrl-C is heard while a step works.
-                    done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        try:
-                            self._settle(running.pop(future), future, result)
-                        except InputDamaged as damaged:
-                            self._redo(plan, damaged, waiting, running, result)
-            except BaseException:
-                self.cancel.set()
-                raise
-        return result
+        return _Course(self, plan).run()
 
-    def _start(
-        self,
-        waiting: list[Step],
-        running: dict[Pending, Step],
-        pool: ThreadPoolExecutor,
-        result: Result,
-    ) -> None:
-        for step in list(waiting):
-            lost = result.failed.keys() | set(result.left)
-            if lost & set(step.needs.values()):
-                waiting.remove(step)
-                result.left.append(step.name)
-            elif all(need in result.made for need in step.needs.values()):
-                waiting.remove(step)
-                decision = self.rebuilder.decide(step, result.made)
-                if isinstance(decision, Reuse):
-                    self._reused(step, decision.artifact, result)
-                else:
-                    running[pool.submit(self._execute, step, dict(result.made))] = step
-
-    def _redo(
-        self,
-        plan: Plan,
-        damaged: InputDamaged,
-        waiting: list[Step],
-        running: Mapping[Pending, Step],
-        result: Result,
-    ) -> None:
-        """Put the maker of a damaged input, and all that wait for it, back in the queue."""
-        self.emit(StepNote(damaged.maker, f"{damaged}; it is made again"))
-        result.made.pop(damaged.maker, None)
-        busy = {step.name for step in running.values()} | {step.name for step in waiting}
-        settled = busy | result.made.keys() | result.failed.keys() | set(result.left)
-        waiting[:] = [step for step in plan if step in waiting or step.name not in settled]
-
-    def _reused(self, step: Step, artifact: Artifact, result: Result) -> None:
-        result.made[step.name] = artifact
-        self.emit(StepReused(step.name, self.kinds[step.kind].summary(artifact.facts)))
-
-    def _settle(self, step: Step, future: Pending, result: Result) -> None:
-        try:
-            artifact, reason = future.result()
-        except StepError as error:
-            result.failed[step.name] = error
-            where = f"{step.span.file}:{step.span.line}" if step.span else ""
-            self.emit(StepFailed(step.name, error.problem, error.hint, where))
-            return
-        if reason is None:
-            self._reused(step, artifact, result)
-            return
-        result.made[step.name] = artifact
-        result.ran.append(step.name)
-        result.reasons[step.name] = reason
-        summary = self.kinds[step.kind].summary(artifact.facts)
-        self.emit(StepFinished(step.name, artifact.seconds, summary))
-
-    def _execute(self, step: Step, made: Mapping[str, Artifact]) -> tuple[Artifact, Reason | None]:
-        """Returns the reason it ran for, or None if another build made the artifact meanwhile."""
-        with self.slots[step.pool]:
-            if self.cancel.is_set():
-                raise KeyboardInterrupt
+    def execute(self, step: Step, made: Mapping[str, Artifact]) -> Done:
+        """In the step's pool: wait until no other build makes the same, then make or reuse it."""
+        if self.cancel.is_set():
+            raise KeyboardInterrupt
+        decision = self.rebuilder.decide(step, made)
+        if isinstance(decision, Reuse):
+            return Done(decision.artifact, None, made)
+        assert isinstance(decision, Run), f"{step.name} was started before its inputs"
+        key = decision.action.key
+        with self.store.claim(key, self._patience(step)):
             decision = self.rebuilder.decide(step, made)
             if isinstance(decision, Reuse):
-                return decision.artifact, None
-            assert isinstance(decision, Run), f"{step.name} was started before its inputs"
-            key = decision.action.key
-            with self.store.claim(key):
-                decision = self.rebuilder.decide(step, made)
-                if isinstance(decision, Reuse):
-                    return decision.artifact, None
-                assert isinstance(decision, Run)
-                return self._make(step, decision, made), decision.reason
+                return Done(decision.artifact, None, made)
+            assert isinstance(decision, Run)
+            return Done(self._make(step, decision, made), decision.reason, made)
+
+    def _patience(self, step: Step) -> Callable[[float], None]:
+        """Called now and then while another process makes the step, with the seconds so far."""
+        told = False
+
+        def wait_on(seconds: float) -> None:
+            nonlocal told
+            if self.cancel.is_set():
+                raise KeyboardInterrupt
+            if seconds >= SILENT_SECONDS and not told:
+                told = True
+                self.emit(StepNote(step.name, f"another build makes {step.name}: waiting"))
+
+        return wait_on
 
     def _make(self, step: Step, decision: Run, made: Mapping[str, Artifact]) -> Artifact:
         self.emit(StepStarted(step.name, step.kind, (decision.reason.text,)))
         started = time.monotonic()
         key = decision.action.key
+        inputs = Inputs(self.store, step, made)
         try:
             work = self.store.work(key)
             job = Job(
                 step=step,
-                inputs=Inputs(self.store, step, made),
+                inputs=inputs,
                 made={name: made[need] for name, need in step.needs.items()},
-                out=_empty(work / "out"),
+                out=_fresh_out(work),
                 work=work,
                 started=self.started,
                 build=self.build,
                 answers=self.store.ledger.answers,
+                pools=self.pools,
                 settings=self.settings,
                 emit=self.emit,
                 cancelled=self.cancel.is_set,
             )
             facts = self.kinds[step.kind].run(job)
+            inputs.prove_again()
             artifact = self.store.put(step, decision.action, job.out, facts, started)
         except OSError as error:
             raise disk.refusal(error) from error
@@ -222,7 +197,134 @@ class Scheduler:
         return artifact
 
 
-def _empty(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+class _Course:
+    """Where one build stands: what waits, what runs, what is made."""
+
+    def __init__(self, scheduler: Scheduler, plan: Plan) -> None:
+        self.scheduler = scheduler
+        self.emit = scheduler.emit
+        self.plan = plan
+        self.result = Result()
+        self.waiting = list(plan)
+        self.running: dict[Pending, Step] = {}
+        self.told: set[str] = set()
+        """Steps of which it was said that they are done."""
+        self.mended: Counter[str] = Counter()
+
+    def run(self) -> Result:
+        sizes = self.scheduler.pools.sizes
+        with ExitStack() as stack:
+            # A pool of threads for each: many that wait for one never keep another one's idle.
+            self.threads = {
+                name: stack.enter_context(ThreadPoolExecutor(sizes.get(name, 1), name))
+                for name in {step.pool for step in self.plan}
+            }
+            try:
+                while self.waiting or self.running:
+                    self._start()
+                    # A time-out, so that Ctrl-C is heard while a step works.
+                    done, _ = wait(self.running, timeout=0.2, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        self._settle(self.running.pop(future), future)
+            except BaseException:
+                self.scheduler.cancel.set()
+                raise
+        return self.result
+
+    def _start(self) -> None:
+        for step in list(self.waiting):
+            needs = set(step.needs.values())
+            if needs & (self.result.failed.keys() | set(self.result.left)):
+                self.waiting.remove(step)
+                self.result.left.append(step.name)
+            elif needs <= self.result.made.keys():
+                self.waiting.remove(step)
+                decision = self.scheduler.rebuilder.decide(step, self.result.made)
+                if isinstance(decision, Reuse):
+                    self._reused(step, decision.artifact)
+                else:
+                    used = {need: self.result.made[need] for need in needs}
+                    future = self.threads[step.pool].submit(self.scheduler.execute, step, used)
+                    self.running[future] = step
+
+    def _settle(self, step: Step, future: Pending) -> None:
+        try:
+            done = future.result()
+        except InputDamaged as damaged:
+            self._mend(damaged)
+            self._again(step)
+            return
+        except StepError as error:
+            self._fail(step, error)
+            return
+        if done.reason is None:
+            self._reused(step, done.artifact)
+        else:
+            self._ran(step, done.artifact, done.reason)
+        if not self._still_made(done.used):
+            self.result.made.pop(step.name, None)
+            self._again(step)
+
+    def _fail(self, step: Step, error: StepError) -> None:
+        self.result.failed[step.name] = error
+        where = f"{step.span.file}:{step.span.line}" if step.span else ""
+        self.emit(StepFailed(step.name, error.problem, error.hint, where))
+
+    def _ran(self, step: Step, artifact: Artifact, reason: Reason) -> None:
+        self.result.made[step.name] = artifact
+        if step.name not in self.result.ran:
+            self.result.ran.append(step.name)
+        self.result.reasons[step.name] = reason
+        self.told.add(step.name)
+        summary = self.scheduler.kinds[step.kind].summary(artifact.facts)
+        self.emit(StepFinished(step.name, artifact.seconds, summary))
+
+    def _reused(self, step: Step, artifact: Artifact) -> None:
+        self.result.made[step.name] = artifact
+        if step.name not in self.told:
+            self.told.add(step.name)
+            summary = self.scheduler.kinds[step.kind].summary(artifact.facts)
+            self.emit(StepReused(step.name, summary))
+
+    def _still_made(self, used: Mapping[str, Artifact]) -> bool:
+        """False when an input was found damaged meanwhile, and what took its place differs."""
+        made = self.result.made
+        return all(name in made and made[name].tree == used[name].tree for name in used)
+
+    def _mend(self, damaged: InputDamaged) -> None:
+        """Its maker runs again; all behind it are asked anew, since it may come out otherwise."""
+        maker = self.plan[damaged.maker]
+        if maker.name not in self.result.made:
+            return  # Another step met the same damage: it is being mended.
+        self.result.made.pop(maker.name)
+        self.mended[maker.name] += 1
+        if self.mended[maker.name] > MENDED_AT_MOST:
+            self._fail(maker, _hopeless(damaged))
+        else:
+            self.emit(StepNote(maker.name, f"{damaged}; it is made again"))
+            self._again(maker)
+        for step in self.plan:
+            if step.name in self.result.made and not self.result.made.keys() >= set(
+                step.needs.values()
+            ):
+                self.result.made.pop(step.name)
+                self._again(step)
+
+    def _again(self, step: Step) -> None:
+        self.waiting.append(step)
+        order = [planned.name for planned in self.plan]
+        self.waiting.sort(key=lambda waiting: order.index(waiting.name))
+
+
+def _hopeless(damaged: InputDamaged) -> StepError:
+    return StepError(
+        f"{damaged}, and again after it was made anew",
+        hint="something keeps changing the store, or its disk is failing: check both, build again",
+    )
+
+
+def _fresh_out(work: Path) -> Path:
+    """A name of its own: a child of a killed build may still be writing into the former one."""
+    for former in work.glob("out*"):
+        shutil.rmtree(former, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix="out.", dir=work))

@@ -11,15 +11,18 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from jessy_build import digest
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.ledger import Artifact, Ledger
 from jessy_build.plan.step import Action, Step
+
+LOOK_SECONDS = 0.05
+"""Between two looks whether another process has let go."""
 
 
 class Damaged(Exception):
@@ -64,13 +67,17 @@ class Store:
 
     def view(self, artifact: Artifact) -> Path:
         """The artifact as a folder to read. Every file is read and compared with its digest."""
-        for path, (sha256, _) in artifact.tree.items():
-            if self._proved.get(sha256) != _stat(self.object(sha256), path):
-                self._prove(path, sha256)
+        self.prove(artifact)
         folder = self.root / "views" / self.digest(artifact)
         if not folder.is_dir() or not self._linked(folder, artifact):
             self._link(folder, artifact)
         return folder
+
+    def prove(self, artifact: Artifact) -> None:
+        """Raise Damaged unless every file is what it was when this process last read it whole."""
+        for path, (sha256, _) in artifact.tree.items():
+            if self._proved.get(sha256) != _stat(self.object(sha256), path):
+                self._prove(path, sha256)
 
     def put(
         self, step: Step, action: Action, folder: Path, facts: Mapping[str, Any], started: float
@@ -110,13 +117,19 @@ class Store:
         shutil.rmtree(self.root / "work" / key, ignore_errors=True)
 
     @contextmanager
-    def claim(self, key: str) -> Iterator[None]:
-        """Wait until no other process runs this action. A dead process holds nothing."""
+    def claim(self, key: str, waiting: Callable[[float], None] = lambda _: None) -> Iterator[None]:
+        """Wait until no other process runs this action. A dead process holds nothing.
+
+        `waiting` is called now and then with the seconds so far; what it raises ends the wait.
+        """
         path = self.root / "locks" / key
         path.parent.mkdir(exist_ok=True)
+        began = time.monotonic()
         # The file stays: removing it would let a waiter and a newcomer hold two different ones.
         with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while not _locked(file):
+                waiting(time.monotonic() - began)
+                time.sleep(LOOK_SECONDS)
             yield
 
     def _keep(self, file: Path, sha256: str) -> None:
@@ -173,6 +186,14 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _stat(file: Path, path: str) -> tuple[int, int, int, int]:
