@@ -8,7 +8,6 @@ import argparse
 import errno
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,8 +31,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; nothing but `main` ends the process."""
-    if len(argv) == 2 and argv[0] == "build" and _nothing_to_do(argv[1]):
-        return OK
     try:
         args = parser().parse_args(argv)
     except SystemExit as error:  # argparse has printed help (0) or what is wrong (2)
@@ -82,7 +79,7 @@ def plan(args: argparse.Namespace, console: "Console") -> int:
     workspace = _workspace(args)
     decisions = workspace.decisions()
     if args.json:
-        console.json_document(explain.document(workspace, decisions))
+        console.json_document(explain.to_json(explain.document(workspace, decisions)))
     for line in explain.lines(workspace, decisions, args.full):
         console.line(line)
     idle = all(explain.word(decision) == "cached" for decision in decisions.values())
@@ -97,7 +94,7 @@ def build(args: argparse.Namespace, console: "Console") -> int:
         names = ", ".join(step.name for step in workspace.plan)
         console.warn(f"there is no step '{args.until}'", f"steps: {names}")
         return WRONG
-    result = builds.build(workspace, console.emit, args.until)
+    result = builds.build(workspace, console.emit, args.until, locked=not args.set)
     if result.failed:
         return FAILED
     if result.ran:
@@ -110,29 +107,26 @@ def build(args: argparse.Namespace, console: "Console") -> int:
     return OK
 
 
-def _nothing_to_do(recipe: str) -> bool:
-    """The short road: nothing was touched since the last build, and that is quickly seen."""
-    from jessy_build import untouched
-
-    began = time.perf_counter()
-    lines = untouched.lines(recipe, os.environ)
-    if lines is None:
-        return False
-    seconds = time.perf_counter() - began
-    sys.stdout.write("\n".join((f"{lines[0]} ({seconds:.2f}s)", *lines[1:], "")))
-    return True
-
-
 def _remember(recipe: str, workspace: "Workspace", result: "Result") -> None:
+    """For the short road: what the next build and the next plan say if nothing is touched."""
     from jessy_build import untouched
-    from jessy_build.steps import closing
+    from jessy_build.engine.rebuild import Reuse
+    from jessy_build.steps import closing, explain
 
     files = workspace.depends_on(result)
     if files is not None:
-        lines = [f"Nothing to do: {len(result.made)} steps cached"]
-        lines += closing.next_lines(workspace, result)
-        effect = closing.effect(workspace, result)
-        untouched.remember(recipe, os.environ, files, effect, lines)
+        cached = {step.name: Reuse(result.made[step.name]) for step in workspace.plan}
+        built = f"Nothing to do: {len(result.made)} steps cached"
+        untouched.remember(
+            recipe,
+            os.environ,
+            map(str, files),
+            closing.effect(workspace, result),
+            {
+                "build": [built, *closing.next_lines(workspace, result)],
+                "plan": list(explain.lines(workspace, cached, full=False)),
+            },
+        )
 
 
 def diff(args: argparse.Namespace, console: "Console") -> int:

@@ -1,21 +1,22 @@
-"""The one SQLite file of a store: artifacts by key, builds, digests of files. See also `answers`."""
+"""The one SQLite file of a store: artifacts by key, builds, file digests. See also `answers`."""
 
 import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jessy_build.engine import answers, disk
+from jessy_build.engine import answers, decisions, disk
 
-VERSION = 2
+VERSION = 3
 """Of the tables. An older file gets what it lacks; what was paid for is never dropped."""
 SCHEMA = f"""
 {answers.SCHEMA}
+{decisions.SCHEMA}
 create table if not exists artifacts (
   key text primary key, step text not null, kind text not null, preimage text not null,
   tree text not null, facts text not null, seconds real not null, made_at real not null,
@@ -82,6 +83,7 @@ class Ledger:
         self._db.execute("pragma synchronous=normal")
         self._bring_up_to_date()
         self.answers = answers.Answers(path)
+        self.decisions = decisions.Decisions(self._rows, self._writing)
 
     def _bring_up_to_date(self) -> None:
         if self._rows("pragma user_version")[0][0] >= VERSION:
@@ -162,7 +164,10 @@ class Ledger:
         )
         return [_artifact(row) for row in rows]
 
-    def begin_build(self, recipe: str, name: str, version: str, config: Mapping[str, Any]) -> int:
+    def begin_build(
+        self, recipe: str, name: str, version: str, config: Mapping[str, Any], lock: str = ""
+    ) -> int:
+        """`lock` names what the build holds while it lives, which tells it from a killed one."""
         row = (recipe, name, version, "running", time.time(), json.dumps(config))
         with self._writing() as db:
             cursor = db.execute(
@@ -170,7 +175,9 @@ class Ledger:
                 " values (?,?,?,?,?,?)",
                 row,
             )
-            return int(cursor.lastrowid or 0)
+            build = int(cursor.lastrowid or 0)
+            db.execute("insert or replace into running values (?,?)", (build, lock))
+            return build
 
     def end_build(self, build: int, status: str, seconds: float, steps: Mapping[str, str]) -> None:
         with self._writing() as db:
@@ -178,6 +185,7 @@ class Ledger:
                 "update builds set status = ?, seconds = ?, steps = ? where id = ?",
                 (status, seconds, json.dumps(steps), build),
             )
+            db.execute("delete from running where build = ?", (build,))
 
     def builds(self, recipe: str | None = None) -> list[Build]:
         """Newest first."""
@@ -201,6 +209,21 @@ class Ledger:
     def forget_file(self, path: str) -> None:
         with self._writing() as db:
             db.execute("delete from files where path = ?", (path,))
+
+    def forget_files(self, paths: Iterable[str]) -> None:
+        with self._writing() as db:
+            db.executemany("delete from files where path = ?", [(path,) for path in paths])
+
+    def noted_files(self) -> list[str]:
+        """Every path, or digest of a stored object, that something is noted about."""
+        return [path for (path,) in self._rows("select path from files")]
+
+    def artifacts(self, since: float = 0.0) -> Iterator[Artifact]:
+        """All of them, one at a time, that were made at or behind a moment."""
+        rows = self._rows("select key from artifacts where made_at >= ? order by made_at", since)
+        for (key,) in rows:
+            if (artifact := self.artifact(key)) is not None:
+                yield artifact
 
 
 def _artifact(row: tuple[Any, ...]) -> Artifact:

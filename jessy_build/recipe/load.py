@@ -54,6 +54,10 @@ class LoadedRecipe:
         place = tree.find(root, field) if isinstance(field, str) else field
         return tree.span(root, place)
 
+    def says(self, field: str) -> bool:
+        """Whether the field, or the block that it would stand in, is written in the recipe."""
+        return bool(tree.find(self.opened.root, field))
+
     def origin(self, field: str | Place) -> Path:
         """The folder that paths in this field are relative to."""
         return self.opened.folder(self.span_of(field)).path.resolve()

@@ -23,7 +23,12 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     dataset = loaded.recipe.dataset
     params = {"seed": dataset.seed, "valid": dataset.split.valid, "system": loaded.system}
     span = loaded.span_of("dataset")
-    return [Step(name, name, version, params, {"rows": "validate"}, span=span)]
+    about = {
+        "dataset.seed": dataset.seed,
+        "dataset.split.valid": dataset.split.valid,
+        "persona.system": loaded.system,
+    }
+    return [Step(name, name, version, params, {"rows": "validate"}, span=span, about=about)]
 
 
 def run(job: Job) -> Facts:

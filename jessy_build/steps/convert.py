@@ -22,7 +22,9 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     named = loaded.recipe.base.chat_template
     text = chat.BUILTIN.get(named or "", loaded.chat_template_text)
     span = loaded.span_of("base")
-    return [Step(name, name, version, {"chat_template": text}, {"base": "fetch"}, span=span)]
+    about = {"base.chat_template": text}
+    params = {"chat_template": text}
+    return [Step(name, name, version, params, {"base": "fetch"}, span=span, about=about)]
 
 
 def run(job: Job) -> Facts:

@@ -31,7 +31,14 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     }
     span = loaded.span_of("deploy" if recipe.deploy else "export")
     needs = {"model": "gguf", "template": "fuse"}
-    return [Step(name, name, version, params, needs, span=span, payload=recipe.modelfile)]
+    about = {
+        "deploy.ollama": params["ollama"],
+        "version": recipe.version,
+        "modelfile": params["modelfile"],
+        "persona.system": loaded.system,
+    }
+    payload = recipe.modelfile
+    return [Step(name, name, version, params, needs, span=span, payload=payload, about=about)]
 
 
 def run(job: Job) -> Facts:

@@ -32,7 +32,14 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "system": loaded.system,
     }
     needs = {"base": "convert", "tuned": "gguf", "template": "fuse"}
-    return [Step(name, name, version, params, needs, span=loaded.span_of("evaluate"))]
+    about = {
+        "evaluate.prompts": [prompt.prompt for prompt in loaded.evaluate_prompts],
+        "evaluate.max_tokens": evaluate.max_tokens,
+        "export.gguf": loaded.recipe.export.gguf,
+        "persona.system": loaded.system,
+    }
+    span = loaded.span_of("evaluate")
+    return [Step(name, name, version, params, needs, span=span, about=about)]
 
 
 def run(job: Job) -> Facts:

@@ -1,56 +1,104 @@
-"""A plan in words and in JSON: what will run, what may, what is cached, and why."""
+"""A plan in words and in JSON: what will run, what may, what is cached, why, and what it takes."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+from jessy_build import units
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse, Run, WillRun
+from jessy_build.plan import text
 from jessy_build.plan.diff import Change, shown
 from jessy_build.plan.step import Step
+from jessy_build.steps import estimate
 from jessy_build.steps.builds import Workspace
-from jessy_build.steps.generate import Asking
+from jessy_build.steps.estimate import Estimate
 
-FIELDS: Mapping[str, str] = {
-    "fetch": "base",
-    "convert": "base",
-    "validate": "dataset.validate",
-    "assemble": "dataset",
-    "train": "train",
-    "gguf": "export",
-    "evaluate": "evaluate",
-    "deploy": "deploy",
-}
-"""Kind of step → the block of the recipe that its parameters come from."""
+FORMAT = 2
+LINES = 6
+"""Of a changed text, in the concise plan."""
+WORTH_SAYING = 1.0
+"""Seconds. The concise plan is silent about what takes less."""
+
+Word = Literal["run", "may run", "cached"]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A field of the recipe, its value at the last build and now, and where it stands."""
+
+    field: str
+    old: Any
+    new: Any
+    where: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    step: str
+    decision: Word
+    because: str
+    changes: tuple[Changed, ...]
+    estimate: Estimate | None
+    """Absent for a cached step. A figure that is null is unknown."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """What `plan --json` prints."""
+
+    format: Literal[2]
+    recipe: str
+    name: str
+    version: str
+    steps: tuple[Entry, ...]
+    total: Estimate
+    """Over the steps that surely run."""
 
 
 def lines(workspace: Workspace, decisions: Mapping[str, Decision], full: bool) -> Iterator[str]:
     recipe = workspace.loaded.recipe
     yield f"Plan for {recipe.name} {recipe.version} ({workspace.id})"
+    estimates = estimate.of(workspace, decisions)
     width = max(len(name) for name in decisions) + 2
     for step in workspace.plan:
         decision = decisions[step.name]
         if isinstance(decision, Reuse) and not full:
             continue
         yield f"  {word(decision):8} {step.name:{width}} {because(decision)}".rstrip()
-        if isinstance(decision, Run):
-            for change in decision.reason.changes:
-                yield f"  {'':8} {'':{width}}   {_change(workspace, step, change)}"
-            if note := _asks(workspace, step):
-                yield f"  {'':8} {'':{width}}   {note}"
-    yield _totals(decisions)
+        if isinstance(decision, Reuse):
+            continue
+        below = [*_changes(workspace, step, decision, full), *_figures(estimates[step.name], full)]
+        yield from (f"  {'':8} {'':{width}}   {line}" for line in below)
+    yield _totals(decisions, estimates)
 
 
-def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> dict[str, Any]:
+def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> Document:
     recipe = workspace.loaded.recipe
-    return {
-        "format": 1,
-        "recipe": workspace.id,
-        "name": recipe.name,
-        "version": recipe.version,
-        "steps": [_entry(workspace, step, decisions[step.name]) for step in workspace.plan],
-    }
+    estimates = estimate.of(workspace, decisions)
+    return Document(
+        format=FORMAT,
+        recipe=workspace.id,
+        name=recipe.name,
+        version=recipe.version,
+        steps=tuple(
+            Entry(
+                step=step.name,
+                decision=word(decisions[step.name]),
+                because=because(decisions[step.name]),
+                changes=tuple(changed(workspace, step, decisions[step.name])),
+                estimate=estimates.get(step.name),
+            )
+            for step in workspace.plan
+        ),
+        total=estimate.total(estimates, decisions)[0],
+    )
 
 
-def word(decision: Decision) -> str:
+def to_json(document: Document) -> dict[str, Any]:
+    return asdict(document)
+
+
+def word(decision: Decision) -> Word:
     if isinstance(decision, Reuse):
         return "cached"
     return "may run" if isinstance(decision, MayRun) else "run"
@@ -66,51 +114,110 @@ def because(decision: Decision) -> str:
     return ""
 
 
+def changed(workspace: Workspace, step: Step, decision: Decision) -> Iterator[Changed]:
+    if isinstance(decision, Run):
+        for change in decision.reason.changes:
+            yield Changed(
+                change.field, change.old, change.new, where(workspace, step, change.field)
+            )
+
+
+def where(workspace: Workspace, step: Step, field: str) -> str:
+    """`file:line` of a field; of one that is not written, the block that it would stand in."""
+    loaded = workspace.loaded
+    span = loaded.span_of(field) if loaded.says(field) else step.span
+    return f"{span.file}:{span.line}" if span else ""
+
+
 def _few(names: tuple[str, ...]) -> str:
     return ", ".join(names[:3]) + (f" or {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _entry(workspace: Workspace, step: Step, decision: Decision) -> dict[str, Any]:
-    changes = decision.reason.changes if isinstance(decision, Run) else ()
-    return {
-        "step": step.name,
-        "decision": word(decision),
-        "because": because(decision),
-        "changes": [
-            {
-                "field": change.field,
-                "old": change.old,
-                "new": change.new,
-                "where": _where(workspace, step, change),
-            }
-            for change in changes
-        ],
-    }
+def _changes(workspace: Workspace, step: Step, decision: Decision, full: bool) -> Iterator[str]:
+    if not isinstance(decision, Run):
+        return
+    for change in decision.reason.changes:
+        place = where(workspace, step, change.field)
+        if text.is_text(change.old) and text.is_text(change.new):
+            yield f"{change.field}:   {place}"
+            differing = text.changed_lines(change.old, change.new, None if full else LINES)
+            yield from (f"  {line}" for line in differing)
+        else:
+            yield f"{_change(change)}   {place}".rstrip()
 
 
-def _change(workspace: Workspace, step: Step, change: Change) -> str:
-    old, new = shown(change.old), shown(change.new)
-    return f"{change.field}: {old} → {new}   {_where(workspace, step, change)}"
+def _change(change: Change) -> str:
+    return f"{change.field}: {shown(change.old)} → {shown(change.new)}"
 
 
-def _where(workspace: Workspace, step: Step, change: Change) -> str:
-    block = FIELDS.get(step.kind, "")
-    span = workspace.loaded.span_of(f"{block}.{change.field}") if block else step.span
-    return f"{span.file}:{span.line}" if span else ""
+def _figures(known: Estimate, full: bool) -> Iterator[str]:
+    if known.to_ask is not None:
+        yield f"{_items(known)}: {known.to_ask} to ask, {_answered(known)} answered before"
+        if known.to_ask:
+            yield " · ".join((_tokens(known), _dollars(known), *_time(known)))
+    elif full or (known.seconds or 0) >= WORTH_SAYING:
+        yield " · ".join(_time(known))
+    if full and known.basis:
+        yield f"estimated from {known.basis}"
 
 
-def _asks(workspace: Workspace, step: Step) -> str:
-    """How many items of an asking category have no answer yet."""
-    if not isinstance(step.payload, Asking):
-        return ""
-    questions = step.payload.questions
-    known = questions.answered(workspace.store.ledger.answers)
-    return f"{questions.rows} items: {questions.rows - known} to ask, {known} answered before"
+def _items(known: Estimate) -> str:
+    repeats = ": expect repeats" if (known.prompts or 0) < (known.items or 0) else ""
+    return f"{known.items} items from {_count(known.prompts or 0, 'prompt')}{repeats}"
 
 
-def _totals(decisions: Mapping[str, Decision]) -> str:
+def _answered(known: Estimate) -> int:
+    return (known.items or 0) - (known.to_ask or 0)
+
+
+def _tokens(known: Estimate) -> str:
+    if known.input_tokens is None or known.output_tokens is None:
+        return "tokens unknown"
+    return f"≈ {_short(known.input_tokens)} tokens in, {_short(known.output_tokens)} out"
+
+
+def _dollars(known: Estimate) -> str:
+    if known.dollars_at_most == 0:
+        return "no cost"
+    if known.dollars_at_most is None:
+        return "dollars unknown (the teacher has no `prices`)"
+    most = f"at most {dollars(known.dollars_at_most)}"
+    return f"≈ {dollars(known.dollars)}, {most}" if known.dollars is not None else most
+
+
+def _time(known: Estimate) -> Sequence[str]:
+    time = "time unknown" if known.seconds is None else f"≈ {units.duration(known.seconds)}"
+    return (time,) if known.memory is None else (time, f"≈ {units.size(known.memory)} memory")
+
+
+def dollars(amount: float) -> str:
+    """To the cent, and below a cent two figures: $12.40, $0.0031."""
+    if amount >= 0.01 or amount == 0:
+        return f"${amount:.2f}"
+    return f"${amount:.2g}" if amount >= 0.0001 else "under $0.0001"
+
+
+def _short(count: float) -> str:
+    return units.parameters(round(count))
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _totals(decisions: Mapping[str, Decision], estimates: Mapping[str, Estimate]) -> str:
     words = [word(decision) for decision in decisions.values()]
     run, may, cached = (words.count(name) for name in ("run", "may run", "cached"))
     if not run and not may:
         return f"Nothing to do: all {cached} steps are cached."
-    return f"{run} to run, {may} may run, {cached} cached."
+    return " · ".join(
+        (f"{run} to run, {may} may run, {cached} cached", *_sums(decisions, estimates))
+    )
+
+
+def _sums(decisions: Mapping[str, Decision], estimates: Mapping[str, Estimate]) -> Iterator[str]:
+    sum, complete = estimate.total(estimates, decisions)
+    if sum.seconds is not None:
+        yield f"≈ {units.duration(sum.seconds)}" + ("" if complete else " and what is unknown")
+    if sum.to_ask:
+        yield f"{sum.to_ask} to ask, {_dollars(sum)}"

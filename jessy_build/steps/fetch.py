@@ -26,7 +26,11 @@ def expand(loaded: "LoadedRecipe", digests: FileDigests) -> list[Step]:
         # A local base is named by its content: where it lies decides nothing.
         params = {"local": digests.of(origin / source.fields["path"]), "sha256": base.sha256}
     span = loaded.span_of("base.model")
-    return [Step(name, name, version, params, pool="network", span=span, payload=(base, origin))]
+    about = {f"base.{field}": value for field, value in params.items()}
+    if "local" in params:
+        about = {"base.model": base.model, "base.model (content)": params["local"]}
+    payload = (base, origin)
+    return [Step(name, name, version, params, {}, "network", span, payload, about)]
 
 
 def run(job: Job) -> Facts:

@@ -21,7 +21,8 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     recipe = loaded.recipe
     params = {"kind": recipe.export.gguf, "name": recipe.name}
     span = loaded.span_of("export.gguf")
-    return [Step(name, name, version, params, {"model": "fuse"}, span=span)]
+    about = {"export.gguf": recipe.export.gguf, "name": recipe.name}
+    return [Step(name, name, version, params, {"model": "fuse"}, span=span, about=about)]
 
 
 def run(job: Job) -> Facts:

@@ -27,7 +27,7 @@ def expand(loaded: "LoadedRecipe", steps: Sequence[Step]) -> list[Step]:
         "recipe": recipe.model_dump(mode="json", exclude_unset=True, by_alias=True),
     }
     needs = {step.name: step.name for step in steps}
-    return [Step(name, name, version, params, needs, payload=steps)]
+    return [Step(name, name, version, params, needs, payload=steps, about=params["recipe"])]
 
 
 def run(job: Job) -> Facts:

@@ -27,6 +27,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
             {"base": "convert", "dataset": "assemble"},
             span=loaded.span_of("train"),
             payload=config,
+            about={"train": config.model_dump(mode="json")},
         )
     ]
 

@@ -33,7 +33,13 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "order": list(loaded.recipe.categories),
     }
     needs = {category: f"generate:{category}" for category in loaded.recipe.categories}
-    return [Step(name, name, version, params, needs, span=loaded.span_of("dataset.validate"))]
+    about = {
+        "dataset.validate": params["rules"],
+        "complexity": {level: {"words": bounds} for level, bounds in words.items()},
+        "categories (their order)": params["order"],
+    }
+    span = loaded.span_of("dataset.validate")
+    return [Step(name, name, version, params, needs, span=span, about=about)]
 
 
 def run(job: Job) -> Facts:

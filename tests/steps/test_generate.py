@@ -80,11 +80,16 @@ def test_every_answer_is_paid_for_once(
 def test_the_plan_says_how_many_are_to_be_asked(
     project: Project, server: messages_api.MessagesServer
 ) -> None:
-    assert "20 items: 20 to ask, 0 answered before" in project.run("plan", "recipe.yaml").out
+    plan = project.run("plan", "recipe.yaml").out
+    assert "20 items from 20 prompts: 20 to ask, 0 answered before" in plan
+    assert "tokens unknown · dollars unknown (the teacher has no `prices`) · time unknown" in plan
     asks(project, server)
     project.edit("count: 20", "count: 22")
     project.edit("{greetings: 10, thanks: 10}", "{greetings: 12, thanks: 10}")
-    assert "22 items: 2 to ask, 20 answered before" in project.run("plan", "recipe.yaml").out
+    plan = project.run("plan", "recipe.yaml").out
+    assert "22 items from 22 prompts: 2 to ask, 20 answered before" in plan
+    # 26 answers told the teacher's usual: 11 tokens in and 7 out.
+    assert "≈ 22 tokens in, 14 out" in plan and "time unknown" not in plan.partition("validate")[0]
 
 
 def test_answers_before_a_failure_are_kept(project: Project) -> None:

@@ -1,0 +1,223 @@
+"""What a step will take, from what such steps took here before. Unknown stays unknown.
+
+Nothing here is a constant of ours: without an earlier run, or prices in the recipe, there is no
+figure. Only the upper limit of a bill needs no history: a text has at most as many tokens as bytes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jessy_build.engine.ledger import Artifact
+from jessy_build.engine.rebuild import Decision, MayRun, Reuse
+from jessy_build.plan.step import Step
+from jessy_build.steps import items
+from jessy_build.steps.builds import Workspace
+from jessy_build.steps.generate import TRIES, Asking
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """None means that it cannot be known; tokens, dollars and seconds are of this build alone."""
+
+    items: int | None = None
+    prompts: int | None = None
+    """Different prompts behind the items."""
+    to_ask: int | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    dollars: float | None = None
+    dollars_at_most: float | None = None
+    """When every answer is as long as it may be, and every item needs all its tries."""
+    seconds: float | None = None
+    memory: int | None = None
+    """Bytes that all processes together held at the fullest moment."""
+    basis: str = ""
+    """What the figures come from."""
+
+
+def of(workspace: Workspace, decisions: Mapping[str, Decision]) -> dict[str, Estimate]:
+    """An estimate for each step that will or may run."""
+    history = _History(workspace, decisions)
+    return {
+        step.name: history.estimate(step)
+        for step in workspace.plan
+        if not isinstance(decisions[step.name], Reuse)
+    }
+
+
+def total(
+    estimates: Mapping[str, Estimate], decisions: Mapping[str, Decision]
+) -> tuple[Estimate, bool]:
+    """The sum over the steps that surely run, and whether all of its seconds are known."""
+    sure = [e for name, e in estimates.items() if not isinstance(decisions[name], MayRun)]
+    asked = [e for e in sure if e.to_ask is not None]
+    seconds = [e.seconds for e in sure if e.seconds is not None]
+    return (
+        Estimate(
+            to_ask=sum(e.to_ask or 0 for e in asked) if asked else None,
+            dollars=_sum(e.dollars for e in asked),
+            dollars_at_most=_sum(e.dollars_at_most for e in asked),
+            seconds=sum(seconds) if seconds else None,
+            memory=max((e.memory for e in sure if e.memory), default=None),
+        ),
+        len(seconds) == len(sure),
+    )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """Of nothing, or with one unknown among them: unknown."""
+    known = list(values)
+    return sum(v for v in known if v is not None) if known and None not in known else None
+
+
+class _History:
+    """What this store remembers that tells about the future."""
+
+    def __init__(self, workspace: Workspace, decisions: Mapping[str, Decision]) -> None:
+        self.workspace = workspace
+        self.decisions = decisions
+        self.before = workspace.before()
+        self.spent = _by_model(workspace)
+
+    def estimate(self, step: Step) -> Estimate:
+        if isinstance(step.payload, Asking):
+            return self._asking(step.payload)
+        if step.kind == "generate":
+            rows = len(step.payload)
+            return replace(self._as_before(step, rows, "rows"), items=rows)
+        if step.kind == "train":
+            return self._training(step)
+        if step.kind in ("fetch", "convert"):
+            return Estimate()
+        if step.kind == "evaluate":
+            prompts = len(self.workspace.loaded.evaluate_prompts)
+            return replace(self._as_before(step, prompts, "rows"), items=prompts)
+        return self._as_before(step)
+
+    def _asking(self, asking: Asking) -> Estimate:
+        questions = asking.questions
+        answers = self.workspace.store.ledger.answers
+        to_ask, most_input = 0, 0
+        for cell in questions.cells:
+            open_items = list(items.open_items(cell, answers))
+            to_ask += len(open_items)
+            if open_items:
+                # A cell's prompts differ by a number at most: one of them tells their length.
+                request = questions.request(cell, open_items[-1])
+                most_input += len(open_items) * sum(
+                    len(m.content.encode()) for m in request.messages
+                )
+        known = Estimate(items=questions.rows, prompts=questions.distinct, to_ask=to_ask)
+        if not to_ask:
+            return replace(known, dollars=0, dollars_at_most=0, seconds=0)
+        prices = _prices(asking.config)
+        if prices is not None:
+            most_output = to_ask * asking.config.max_tokens
+            dollars = TRIES * _dollars(prices, most_input, most_output)
+            known = replace(known, dollars_at_most=dollars)
+        spent = self.spent.get(asking.config.model)
+        if spent is None or not spent.get("requests"):
+            return known
+        each = {name: amount / spent["requests"] for name, amount in spent.items()}
+        read, written = to_ask * each["input_tokens"], to_ask * each["output_tokens"]
+        cached = to_ask * each.get("cached_input_tokens", 0)
+        return replace(
+            known,
+            input_tokens=read + cached,
+            output_tokens=written,
+            dollars=_dollars(prices, read, written, cached) if prices is not None else None,
+            seconds=to_ask * each["seconds"] / asking.config.concurrency,
+            basis=f"{spent['requests']:.0f} answers of {asking.config.model}",
+        )
+
+    def _training(self, step: Step) -> Estimate:
+        """Seconds per row and pass as they were on the same base; None on another one."""
+        earlier = self._same_base(self.workspace.store.ledger.newest("train"))
+        if earlier is None:
+            return Estimate()
+        facts, config = earlier.facts, step.payload
+        rows = self.planned_rows() * (1 - self.workspace.loaded.recipe.dataset.split.valid)
+        if config.steps is not None:
+            share = config.steps / max(facts["steps"], 1)
+        else:
+            share = rows * config.epochs / max(facts["rows"] * facts["epochs"], 1)
+        return Estimate(
+            items=round(rows),
+            seconds=facts["seconds"] * share,
+            memory=facts["peak_memory"],
+            basis="the last training on this base",
+        )
+
+    def _same_base(self, artifacts: Iterable[Artifact]) -> Artifact | None:
+        made = self.decisions.get("convert")
+        if not isinstance(made, Reuse):
+            return None
+        base = self.workspace.store.digest(made.artifact)
+        return next((a for a in artifacts if a.preimage["inputs"].get("base") == base), None)
+
+    def planned_rows(self) -> int:
+        return sum(
+            step.payload.questions.rows if isinstance(step.payload, Asking) else len(step.payload)
+            for step in self.workspace.plan
+            if step.kind == "generate"
+        )
+
+    def _as_before(self, step: Step, amount: int | None = None, of: str = "") -> Estimate:
+        """As long as the last time, or in proportion where the amount of work is known."""
+        earlier = self.before.get(step.name)
+        if earlier is None or not self._on_same_base(step):
+            return Estimate()
+        then = earlier.facts.get(of)
+        count = len(then) if isinstance(then, list) else then
+        share = amount / count if amount and count else 1
+        return Estimate(
+            seconds=earlier.seconds * share,
+            memory=earlier.facts.get("peak_memory"),
+            basis="the last time",
+        )
+
+    def _on_same_base(self, step: Step) -> bool:
+        """Steps behind the base took their time on that one; data steps know none."""
+        data = ("generate", "validate", "assemble", "report")
+        return step.kind in data or isinstance(self.decisions.get("convert"), Reuse)
+
+
+def _by_model(workspace: Workspace) -> dict[str, dict[str, float]]:
+    sums: dict[str, dict[str, float]] = {}
+    for entry in workspace.store.ledger.answers.spent():
+        into = sums.setdefault(entry.model, {})
+        for name, amount in entry.measures.items():
+            into[name] = into.get(name, 0) + amount
+    return sums
+
+
+def _prices(config: Any) -> Mapping[str, float] | None:
+    """Dollars per million tokens. A model on one's own machine costs nothing."""
+    if config.kind == "ollama":
+        return {"input": 0.0, "output": 0.0}
+    table = getattr(config, "prices", None)
+    if table is None:
+        return None
+    cached = table.input if table.cached_input is None else table.cached_input
+    return {"input": table.input, "output": table.output, "cached_input": cached}
+
+
+def _dollars(prices: Mapping[str, float], read: float, written: float, cached: float = 0) -> float:
+    paid = read * prices["input"] + written * prices["output"]
+    return (paid + cached * prices.get("cached_input", 0)) / MILLION
+
+
+def dollars_of(config: Any, usage: Mapping[str, float]) -> float | None:
+    """What answers with this usage cost by the recipe's price table; None without one."""
+    prices = _prices(config)
+    if prices is None:
+        return None
+    return _dollars(
+        prices,
+        usage.get("input_tokens", 0),
+        usage.get("output_tokens", 0),
+        usage.get("cached_input_tokens", 0),
+    )
