@@ -6,8 +6,8 @@ work/<key>/           a step's scratch folder; outlives a kill, goes when the st
 locks/<key>           held while a step runs, let go by the kernel when its process dies
 """
 
-import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import time
@@ -69,8 +69,8 @@ class Store:
         """The artifact as a folder to read. Every file is read and compared with its digest."""
         self.prove(artifact)
         folder = self.root / "views" / self.digest(artifact)
-        if not folder.is_dir() or not self._linked(folder, artifact):
-            self._link(folder, artifact)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lay_out(folder, artifact)
         return folder
 
     def prove(self, artifact: Artifact) -> None:
@@ -88,9 +88,8 @@ class Store:
         """
         tree: dict[str, tuple[str, int]] = {}
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            sha256 = digest.of_file(file)
-            tree[file.relative_to(folder).as_posix()] = (sha256, file.stat().st_size)
-            self._keep(file, sha256)
+            size = file.stat().st_size
+            tree[file.relative_to(folder).as_posix()] = (self._keep(file), size)
         artifact = Artifact(
             action.key,
             step.name,
@@ -132,21 +131,30 @@ class Store:
                 time.sleep(LOOK_SECONDS)
             yield
 
-    def _keep(self, file: Path, sha256: str) -> None:
-        target = self.object(sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
+    def _keep(self, file: Path) -> str:
+        """Move the file to where its content names it; returns its sha256."""
+        before = _body(_stat(file, file.name))
         with file.open("rb") as handle:
+            sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
             os.fsync(handle.fileno())
         file.chmod(0o444)
-        # An object of that name may lie there damaged: the fresh one always takes its place.
-        file.replace(target)
+        target = self.object(sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A sound one stays, since others may be reading it; a damaged one gives way.
+        if not target.exists() or digest.of_file(target) != sha256:
+            file.replace(target)
+            if _body(_stat(target, file.name)) != before:
+                target.unlink(missing_ok=True)
+                raise _changed(file)
         self._note(target, sha256)
+        return sha256
 
     def _prove(self, path: str, sha256: str) -> None:
         file = self.object(sha256)
         before = _stat(file, path)
         if digest.of_file(file) != sha256:
-            file.unlink(missing_ok=True)
+            if _stat(file, path) == before:
+                file.unlink(missing_ok=True)
             self.ledger.forget_file(sha256)
             raise Damaged(path, "was damaged (its content is not what its digest says)")
         self._proved[sha256] = before
@@ -157,33 +165,36 @@ class Store:
         self._proved[sha256] = stat
         self.ledger.set_file(sha256, stat, sha256)
 
-    def _linked(self, folder: Path, artifact: Artifact) -> bool:
-        return all(
-            (folder / path).exists() and (folder / path).samefile(self.object(sha256))
-            for path, (sha256, _) in artifact.tree.items()
-        )
+    def link(self, sha256: str, target: Path) -> None:
+        """Put the object there under a name of its own as well; nothing may lie there yet."""
+        source = self.object(sha256)
+        link(source, target)
+        # A new name changes the ctime and nothing else: what was proved stays so.
+        proved = self._proved.get(sha256)
+        if proved and _body(_stat(source, sha256)) == _body(proved):
+            self._note(source, sha256)
 
-    def _link(self, folder: Path, artifact: Artifact) -> None:
-        fresh = folder.with_name(f"{folder.name}.{os.getpid()}.{time.monotonic_ns()}")
+    def _lay_out(self, folder: Path, artifact: Artifact) -> None:
+        """Only what is wrong is mended, file by file: another process may be reading the rest."""
+        there = {
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        }
+        for path in there - artifact.tree.keys():
+            (folder / path).unlink(missing_ok=True)
         for path, (sha256, _) in artifact.tree.items():
-            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
-            link(self.object(sha256), fresh / path)
-            self._note(self.object(sha256), sha256)
-        fresh.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            fresh.rename(folder)
-        except OSError as error:
-            # Another build made the same view meanwhile; it is as good as ours.
-            shutil.rmtree(fresh, ignore_errors=True)
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
+            if path not in there or not (folder / path).samefile(self.object(sha256)):
+                fresh = folder.with_name(f".{os.getpid()}.{time.monotonic_ns()}")
+                self.link(sha256, fresh)
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                fresh.replace(folder / path)
 
 
 def link(source: Path, target: Path) -> None:
     """Hard-link where the file system can, else copy."""
     try:
         os.link(source, target)
+    except FileExistsError:
+        raise
     except OSError:
         shutil.copyfile(source, target)
 
@@ -202,3 +213,16 @@ def _stat(file: Path, path: str) -> tuple[int, int, int, int]:
     except FileNotFoundError:
         raise Damaged(path, "is gone") from None
     return (s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
+
+
+def _body(stat: tuple[int, int, int, int]) -> tuple[int, int, int]:
+    """What a new name or mode leaves as it is: size, time of the last change, inode."""
+    size, mtime, _, inode = stat
+    return (size, mtime, inode)
+
+
+def _changed(file: Path) -> StepError:
+    return StepError(
+        f"{file.name} was changed by somebody while it was put into the store",
+        hint="leave the store's folder alone, and build again",
+    )

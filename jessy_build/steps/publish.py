@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jessy_build import digest
+from jessy_build.diagnostics import StepError
 from jessy_build.engine.ledger import Artifact
-from jessy_build.engine.store import Store, link
+from jessy_build.engine.store import Damaged, Store
 
 LAID_OUT = {"gguf": ".", "deploy": ".", "report": ".", "train": "adapter", "assemble": "dataset"}
 """Step → folder below the version's."""
@@ -26,27 +27,40 @@ def places(folder: Path, made: Mapping[str, Artifact]) -> list[Path]:
 
 
 def publish(folder: Path, store: Store, made: Mapping[str, Artifact]) -> None:
-    for step, below in LAID_OUT.items():
-        if step not in made:
-            continue
-        for path, (sha256, size) in made[step].tree.items():
-            _put(store.object(sha256), folder / below / path, sha256, size)
+    """One build at a time, so that what lies there is of one build. Proved before it is taken."""
+    with store.claim(f"publish-{digest.of_value(str(folder))}"):
+        for step, below in LAID_OUT.items():
+            if step in made:
+                _lay_out(folder / below, store, made[step])
 
 
-def _put(source: Path, target: Path, sha256: str, size: int) -> None:
-    if target.exists() and (
-        target.samefile(source) if size >= LINKED else _same(target, sha256, size)
-    ):
+def _lay_out(folder: Path, store: Store, artifact: Artifact) -> None:
+    wrong = {path for path, file in artifact.tree.items() if not _same(folder / path, store, *file)}
+    if not wrong:
         return
+    try:
+        store.prove(artifact)
+    except Damaged as damage:
+        store.forget(artifact)
+        raise StepError(f"{artifact.step}: {damage}", hint="build again: it is made anew") from None
+    for path in wrong:
+        _put(store, folder / path, *artifact.tree[path])
+
+
+def _put(store: Store, target: Path, sha256: str, size: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.new")
     fresh.unlink(missing_ok=True)
     if size >= LINKED:
-        link(source, fresh)
+        store.link(sha256, fresh)
     else:
-        shutil.copyfile(source, fresh)
+        shutil.copyfile(store.object(sha256), fresh)
     fresh.replace(target)
 
 
-def _same(target: Path, sha256: str, size: int) -> bool:
+def _same(target: Path, store: Store, sha256: str, size: int) -> bool:
+    if not target.exists():
+        return False
+    if size >= LINKED:
+        return target.samefile(store.object(sha256))
     return target.stat().st_size == size and digest.of_file(target) == sha256
