@@ -122,6 +122,16 @@ class Answers:
             return Answer(stem, sample, attempt, bool(usable), json.loads(reply), made_at)
         return None
 
+    def to(self, request: str) -> Answer | None:
+        """The answer to a request, by the request's digest. Looks at every row: for one item."""
+        sql = (
+            "select stem, sample, attempt, usable, reply, made_at from replies"
+            " where instr(reply, ?) limit 1"
+        )
+        for stem, sample, attempt, usable, reply, made_at in self._rows(sql, f'"{request}"'):
+            return Answer(stem, sample, attempt, bool(usable), json.loads(reply), made_at)
+        return None
+
     def question(self, stem: str) -> Any | None:
         rows = self._rows("select question from questions where stem = ?", stem)
         return json.loads(rows[0][0]) if rows else None

@@ -1,0 +1,128 @@
+"""What each build decided about each step, and why: written as it goes, read by `why` and others.
+
+A row is written when the decision falls and again when the step ends, so a kill loses nothing of
+what was decided. Rows of a running build also hold what they name: `forget` leaves it alone.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from sqlite3 import Connection
+from typing import Any, Literal
+
+Outcome = Literal["started", "ran", "reused", "failed"]
+
+SCHEMA = """
+create table if not exists decisions (
+  build integer not null, step text not null, key text not null, outcome text not null,
+  reason text not null, measured text not null, at real not null,
+  primary key (build, step)
+) without rowid;
+create index if not exists decisions_by_key on decisions (key, build);
+create table if not exists running (build integer primary key, lock text not null);
+"""
+
+COLUMNS = "build, step, key, outcome, reason, measured, at"
+# A build that was killed still says `running` until somebody notices: then it holds nothing more.
+HELD = (
+    "select 1 from decisions join builds on builds.id = decisions.build"
+    " where decisions.key = artifacts.key and builds.status = 'running'"
+)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """`reason` and `measured` are the caller's words: the engine only keeps them."""
+
+    build: int
+    step: str
+    key: str
+    outcome: Outcome
+    """`started` in a build that is over: it was killed in the middle of this step."""
+    reason: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    at: float = 0.0
+
+
+class Decisions:
+    """A part of the ledger: it reads and writes through the ledger's own connection."""
+
+    def __init__(
+        self,
+        rows: Callable[..., list[tuple[Any, ...]]],
+        writing: Callable[[], AbstractContextManager[Connection]],
+    ) -> None:
+        self._rows = rows
+        self._writing = writing
+
+    def note(self, decided: Decided) -> bool:
+        """Whether the artifact is there, seen in the same transaction.
+
+        So a clean-up either sees the note and spares the artifact, or it came first and the
+        caller has to decide again.
+        """
+        row = (
+            *(decided.build, decided.step, decided.key, decided.outcome),
+            *(_text(decided.reason), _text(decided.measured), decided.at or time.time()),
+        )
+        with self._writing() as db:
+            db.execute("insert or replace into decisions values (?,?,?,?,?,?,?)", row)
+            found = db.execute("select 1 from artifacts where key = ?", (decided.key,)).fetchone()
+        return found is not None
+
+    def of_build(self, build: int) -> dict[str, Decided]:
+        """By step, in the order in which they were decided."""
+        rows = self._rows(f"select {COLUMNS} from decisions where build = ? order by at", build)
+        return {row[1]: _decided(row) for row in rows}
+
+    def last(self, recipe: str, step: str, before: int | None = None) -> Decided | None:
+        """The newest decision about the step in the builds of this recipe."""
+        sql = (
+            f"select {COLUMNS} from decisions where step = ? and build in"
+            " (select id from builds where recipe = ? and id < ?) order by build desc limit 1"
+        )
+        rows = self._rows(sql, step, recipe, before or 1 << 62)
+        return _decided(rows[0]) if rows else None
+
+    def maker(self, key: str, until: int) -> Decided | None:
+        """The build that made the artifact which a build found: the last one that ran the step."""
+        sql = (
+            f"select {COLUMNS} from decisions where key = ? and build <= ? and outcome = 'ran'"
+            " order by build desc limit 1"
+        )
+        rows = self._rows(sql, key, until)
+        return _decided(rows[0]) if rows else None
+
+    def locks(self) -> dict[int, str]:
+        """Build → name of the lock that it holds while it lives."""
+        return dict(self._rows("select build, lock from running"))
+
+    def keys_of(self, builds: Sequence[int]) -> Iterator[str]:
+        for build in builds:
+            for (key,) in self._rows("select key from decisions where build = ?", build):
+                yield key
+
+    def forget(self, key: str) -> bool:
+        """Drop an artifact's row, unless a running build has decided to make or to use it."""
+        sql = f"delete from artifacts where key = ? and not exists ({HELD})"
+        with self._writing() as db:
+            return db.execute(sql, (key,)).rowcount > 0
+
+    def bury(self, build: int) -> None:
+        """Say of a build whose process is gone that it was killed."""
+        with self._writing() as db:
+            db.execute(
+                "update builds set status = 'killed' where id = ? and status = 'running'", (build,)
+            )
+            db.execute("delete from running where build = ?", (build,))
+
+
+def _decided(row: tuple[Any, ...]) -> Decided:
+    build, step, key, outcome, reason, measured, at = row
+    return Decided(build, step, key, outcome, json.loads(reason), json.loads(measured), at)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
