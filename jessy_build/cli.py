@@ -6,9 +6,10 @@
 
 import argparse
 import errno
+import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,16 +18,27 @@ from jessy_build import __version__
 
 if TYPE_CHECKING:
     from jessy_build.console import Console
+    from jessy_build.engine.rebuild import Decision
     from jessy_build.engine.schedule import Result
     from jessy_build.steps.builds import Workspace
+    from jessy_build.steps.saved import Saved
 
 OK, FAILED, WRONG, BUG, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 10, 130
 
 Command = Callable[[argparse.Namespace, "Console"], int]
+SHAPING = ("set", "scale", "until")
+"""Options that decide what is built; a saved plan keeps them."""
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    # What start-up and a recipe make stays to the end: to look for rubbish among it takes a fifth
+    # of a `plan`. What works longer turns the search on again.
+    gc.disable()
+    # pydantic would look for plugins of its own in every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    code = run(sys.argv[1:] if argv is None else argv)
+    gc.freeze()
+    sys.exit(code)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -35,8 +47,10 @@ def run(argv: Sequence[str]) -> int:
         args = parser().parse_args(argv)
     except SystemExit as error:  # argparse has printed help (0) or what is wrong (2)
         return int(error.code or 0)
+    if args.command not in (check, plan, build):
+        gc.enable()
     from jessy_build.console import Console
-    from jessy_build.diagnostics import RecipeError, StepError
+    from jessy_build.diagnostics import RecipeError, StalePlan, StepError
 
     with Console(json=getattr(args, "json", False)) as console:
         try:
@@ -45,6 +59,9 @@ def run(argv: Sequence[str]) -> int:
             from jessy_build.recipe.load import source_lines
 
             console.diagnostics(error.diagnostics, source_lines(getattr(args, "set", ())))
+            return WRONG
+        except StalePlan as error:
+            console.step_error(error)
             return WRONG
         except StepError as error:
             console.step_error(error)
@@ -77,23 +94,60 @@ def plan(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import explain
 
     workspace = _workspace(args)
-    decisions = workspace.decisions()
+    decisions = workspace.decisions(args.until)
     if args.json:
         console.json_document(explain.to_json(explain.document(workspace, decisions)))
     for line in explain.lines(workspace, decisions, args.full):
         console.line(line)
+    if args.output:
+        _save_plan(args, workspace, decisions, console)
     idle = all(explain.word(decision) == "cached" for decision in decisions.values())
     return DIFFERENT if args.exit_code and not idle else OK
 
 
-def build(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.steps import builds, closing
+def _save_plan(
+    args: argparse.Namespace,
+    workspace: "Workspace",
+    decisions: "Mapping[str, Decision]",
+    console: "Console",
+) -> None:
+    from jessy_build.steps import saved
 
+    options = saved.options_of(args, SHAPING)
+    saved.write(Path(args.output), args.recipe, options, workspace, decisions)
+    console.line(f"Saved. Build just this: {command('build')} --plan {args.output}")
+
+
+def _planned(args: argparse.Namespace) -> "Saved | None":
+    """The plan that is to be built, its options in place of those of the command line."""
+    from jessy_build.diagnostics import StepError
+    from jessy_build.steps import saved
+
+    if args.plan is None:
+        if args.recipe is None:
+            raise StepError(
+                "no recipe is named", hint=f"{command('build')} RECIPE, or --plan FILE of a plan"
+            )
+        return None
+    if args.recipe is not None or saved.options_of(args, SHAPING):
+        raise StepError(
+            "a saved plan brings its recipe and its options along",
+            hint=f"{command('build')} --plan {args.plan}, and nothing else that shapes the build",
+        )
+    planned = saved.read(Path(args.plan))
+    args.recipe = planned.recipe
+    vars(args).update(planned.options)
+    return planned
+
+
+def build(args: argparse.Namespace, console: "Console") -> int:
+    from jessy_build.steps import builds, closing, saved
+
+    planned = _planned(args)
     workspace = _workspace(args)
-    if args.until and args.until not in {step.name for step in workspace.plan}:
-        names = ", ".join(step.name for step in workspace.plan)
-        console.warn(f"there is no step '{args.until}'", f"steps: {names}")
-        return WRONG
+    if planned is not None:
+        saved.refuse_if_stale(planned, workspace, workspace.decisions(args.until))
+    gc.enable()
     result = builds.build(workspace, console.emit, args.until, locked=not args.set)
     if result.failed:
         return FAILED
@@ -233,7 +287,8 @@ def parser() -> argparse.ArgumentParser:
 
     def add_for_recipe(function: Command, help: str, example: str) -> argparse.ArgumentParser:
         sub = add(function, help, example)
-        sub.add_argument("recipe", metavar="RECIPE")
+        # A saved plan names its recipe itself.
+        sub.add_argument("recipe", metavar="RECIPE", nargs="?" if function is build else None)
         _add_set(sub)
         return sub
 
@@ -249,14 +304,19 @@ def parser() -> argparse.ArgumentParser:
         "say what would run, what may run, what is cached, and why",
         "jessy plan recipes/quickstart.yaml --set train.lora.rank=8",
     )
-    sub.add_argument("--full", action="store_true", help="cached steps too")
+    sub.add_argument("--until", metavar="STEP", help="plan a build that stops behind this step")
+    sub.add_argument("--full", action="store_true", help="cached steps too, and whole texts")
     sub.add_argument("--exit-code", action="store_true", help="10 when something would run")
+    sub.add_argument("-o", "--output", metavar="FILE", help="save it, for build --plan FILE")
     sub = add_for_recipe(
         build,
         "run what must run, from base model to report",
         "jessy build recipes/quickstart.yaml --until gguf",
     )
     sub.add_argument("--until", metavar="STEP", help="stop behind this step")
+    sub.add_argument(
+        "--plan", metavar="FILE", help="build what this plan says; refused when it is stale"
+    )
     sub = add(
         diff,
         "compare two recipes, builds (build:12) or revisions (HEAD~1:recipes/quickstart.yaml)",

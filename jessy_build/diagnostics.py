@@ -129,6 +129,10 @@ class StepError(Exception):
         self.log = log
 
 
+class StalePlan(StepError):
+    """A saved plan that no longer says what would happen. Exit code 2, as for a wrong recipe."""
+
+
 class MissingPackage(StepError):
     """A part that is not installed here, with the line that installs it."""
 

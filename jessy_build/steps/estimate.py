@@ -42,9 +42,9 @@ def of(workspace: Workspace, decisions: Mapping[str, Decision]) -> dict[str, Est
     """An estimate for each step that will or may run."""
     history = _History(workspace, decisions)
     return {
-        step.name: history.estimate(step)
-        for step in workspace.plan
-        if not isinstance(decisions[step.name], Reuse)
+        name: history.estimate(workspace.plan[name])
+        for name, decision in decisions.items()
+        if not isinstance(decision, Reuse)
     }
 
 

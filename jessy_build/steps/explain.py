@@ -13,7 +13,6 @@ from jessy_build.steps import estimate
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.estimate import Estimate
 
-FORMAT = 2
 LINES = 6
 """Of a changed text, in the concise plan."""
 WORTH_SAYING = 1.0
@@ -60,8 +59,8 @@ def lines(workspace: Workspace, decisions: Mapping[str, Decision], full: bool) -
     yield f"Plan for {recipe.name} {recipe.version} ({workspace.id})"
     estimates = estimate.of(workspace, decisions)
     width = max(len(name) for name in decisions) + 2
-    for step in workspace.plan:
-        decision = decisions[step.name]
+    for name, decision in decisions.items():
+        step = workspace.plan[name]
         if isinstance(decision, Reuse) and not full:
             continue
         yield f"  {word(decision):8} {step.name:{width}} {because(decision)}".rstrip()
@@ -76,19 +75,19 @@ def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> Documen
     recipe = workspace.loaded.recipe
     estimates = estimate.of(workspace, decisions)
     return Document(
-        format=FORMAT,
+        format=2,
         recipe=workspace.id,
         name=recipe.name,
         version=recipe.version,
         steps=tuple(
             Entry(
-                step=step.name,
-                decision=word(decisions[step.name]),
-                because=because(decisions[step.name]),
-                changes=tuple(changed(workspace, step, decisions[step.name])),
-                estimate=estimates.get(step.name),
+                step=name,
+                decision=word(decision),
+                because=because(decision),
+                changes=tuple(changed(workspace, workspace.plan[name], decision)),
+                estimate=estimates.get(name),
             )
-            for step in workspace.plan
+            for name, decision in decisions.items()
         ),
         total=estimate.total(estimates, decisions)[0],
     )

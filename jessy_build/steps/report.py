@@ -19,15 +19,16 @@ FILE = "report.html"
 
 def expand(loaded: "LoadedRecipe", steps: Sequence[Step]) -> list[Step]:
     recipe = loaded.recipe
+    # As it was resolved: a comment in the recipe makes no new report.
+    said = recipe.model_dump(mode="json", exclude_unset=True, by_alias=True)
     params = {
         "name": recipe.name,
         "version": recipe.version,
         "description": recipe.description,
-        # As it was resolved: a comment in the recipe makes no new report.
-        "recipe": recipe.model_dump(mode="json", exclude_unset=True, by_alias=True),
+        "recipe": said,
     }
     needs = {step.name: step.name for step in steps}
-    return [Step(name, name, version, params, needs, payload=steps, about=params["recipe"])]
+    return [Step(name, name, version, params, needs, payload=steps, about=said)]
 
 
 def run(job: Job) -> Facts:
