@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextmanager
@@ -64,12 +64,13 @@ def _take(path: Path, how: int) -> IO[bytes] | None:
         except BaseException:
             file.close()
             raise
-        if _is_still(path, file):
+        if is_still(path, file):
             return file
         file.close()
 
 
-def _is_still(path: Path, file: IO[bytes]) -> bool:
+def is_still(path: Path, file: IO[Any]) -> bool:
+    """Whether the open file is the one that lies there: it may have been removed meanwhile."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

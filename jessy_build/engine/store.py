@@ -12,12 +12,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from jessy_build import digest
 from jessy_build.diagnostics import StepError
+from jessy_build.engine import locks
 from jessy_build.engine.ledger import Artifact, Ledger
 from jessy_build.plan.step import Action, Step
 
@@ -86,23 +87,28 @@ class Store:
 
         `started` is when the step began, on the monotonic clock.
         """
-        tree: dict[str, tuple[str, int]] = {}
-        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            size = file.stat().st_size
-            tree[file.relative_to(folder).as_posix()] = (self._keep(file), size)
-        artifact = Artifact(
-            action.key,
-            step.name,
-            step.kind,
-            tree,
-            dict(facts),
-            time.monotonic() - started,
-            time.time(),
-            action.preimage,
-            step.about,
-        )
-        self.ledger.add_artifact(artifact)
+        with self.adding():
+            tree: dict[str, tuple[str, int]] = {}
+            for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+                size = file.stat().st_size
+                tree[file.relative_to(folder).as_posix()] = (self._keep(file), size)
+            artifact = Artifact(
+                action.key,
+                step.name,
+                step.kind,
+                tree,
+                dict(facts),
+                time.monotonic() - started,
+                time.time(),
+                action.preimage,
+                step.about,
+            )
+            self.ledger.add_artifact(artifact)
         return artifact
+
+    def adding(self) -> AbstractContextManager[None]:
+        """Held from the first object to the row that names it: `gc` takes no object meanwhile."""
+        return locks.hold(self.root / "locks" / "objects", shared=True)
 
     def forget(self, artifact: Artifact) -> None:
         self.ledger.forget_artifact(artifact.key)
@@ -124,12 +130,15 @@ class Store:
         path = self.root / "locks" / key
         path.parent.mkdir(exist_ok=True)
         began = time.monotonic()
-        # The file stays: removing it would let a waiter and a newcomer hold two different ones.
-        with path.open("w") as file:
-            while not _locked(file):
-                waiting(time.monotonic() - began)
-                time.sleep(LOOK_SECONDS)
-            yield
+        while True:
+            with path.open("w") as file:
+                while not _locked(file):
+                    waiting(time.monotonic() - began)
+                    time.sleep(LOOK_SECONDS)
+                # `gc` removes the file of a lock that it holds: then this one is nobody's any more.
+                if locks.is_still(path, file):
+                    yield
+                    return
 
     def _keep(self, file: Path) -> str:
         """Move the file to where its content names it; returns its sha256."""
