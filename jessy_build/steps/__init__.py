@@ -22,6 +22,7 @@ from jessy_build.steps import (
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
+    from jessy_build.recipe.model import Recipe
 
 STEPS: Mapping[str, StepKind] = {
     fetch.name: fetch,
@@ -37,8 +38,14 @@ STEPS: Mapping[str, StepKind] = {
     report.name: report,
 }
 
-POOLS: Mapping[str, int] = {"cpu": 1, "network": 4}
-"""How many steps of a kind run at once: what computes takes the whole machine, one at a time."""
+POOLS: Mapping[str, int] = {"cpu": 1, "gpu": 1, "network": 4}
+"""How many steps of a pool run at once, where the recipe does not say: `gpu` is for those that fill
+the machine, whatever it computes with."""
+
+
+def pools(recipe: "Recipe") -> dict[str, int]:
+    """Of steps, and of requests to the kinds of teachers that the recipe names there."""
+    return {**POOLS, **{str(name): size for name, size in recipe.pools.items()}}
 
 
 def plan(loaded: "LoadedRecipe", digests: FileDigests) -> Plan:

@@ -39,7 +39,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "persona.system": loaded.system,
     }
     span = loaded.span_of("evaluate")
-    return [Step(name, name, version, params, needs, span=span, about=about)]
+    return [Step(name, name, version, params, needs, "gpu", span, about=about)]
 
 
 def run(job: Job) -> Facts:

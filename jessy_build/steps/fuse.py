@@ -16,7 +16,7 @@ holds = always
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
     needs = {"base": "convert", "adapter": "train"}
-    return [Step(name, name, version, {}, needs, span=loaded.span_of("export"))]
+    return [Step(name, name, version, {}, needs, "gpu", loaded.span_of("export"))]
 
 
 def run(job: Job) -> Facts:

@@ -12,7 +12,7 @@ from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.events import StepProgress
 from jessy_build.engine.journal import Journal
 from jessy_build.engine.kind import Facts, Job, always
-from jessy_build.example import Example, Message, Origin, Reply, example_id, write_jsonl
+from jessy_build.example import Example, Message, Origin, Reply, Request, example_id, write_jsonl
 from jessy_build.plan.slots import Slot
 from jessy_build.plan.step import Step
 from jessy_build.steps import items
@@ -184,13 +184,7 @@ class _Desk:
         first = self.asking.questions.request(cell, ordinal)
         problem = "every try so far was unusable"
         for number in range(attempt, TRIES):
-            reply = await self.teacher.ask(replace(first, attempt=number))
-            problem = _problem(reply)
-            await self.journal.add(
-                Answer(cell.stem(ordinal), first.sample, number, not problem, asdict(reply)),
-                first.question,
-                self._spent(reply),
-            )
+            problem = await self._ask(replace(first, attempt=number), cell.stem(ordinal))
             self.counts.asked += 1
             self.counts.malformed += bool(problem)
             if not problem:
@@ -198,6 +192,26 @@ class _Desk:
                 self._tell()
                 return
         self.counts.short[self.asking.questions.slot(cell, ordinal)] = problem
+
+    async def _ask(self, request: Request, stem: str) -> str:
+        """Returns why the answer cannot become an example; empty when it can.
+
+        A place is given back once the answer is on the disk: a kill loses no more than there are.
+        """
+        gate, name = self.job.pools.gate, self.asking.teacher
+        of_teacher, of_kind = (
+            gate(f"teacher {name}", self.teacher.concurrency),
+            gate(request.provider),
+        )
+        async with of_teacher, of_kind:
+            reply = await self.teacher.ask(request)
+            problem = _problem(reply)
+            await self.journal.add(
+                Answer(stem, request.sample, request.attempt, not problem, asdict(reply)),
+                request.question,
+                self._spent(reply),
+            )
+        return problem
 
     def _spent(self, reply: Reply) -> Spent:
         measures = {"requests": 1, "seconds": reply.seconds, **asdict(reply.usage)}

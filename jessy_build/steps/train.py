@@ -25,6 +25,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
             version,
             config.model_dump(mode="json"),
             {"base": "convert", "dataset": "assemble"},
+            pool="gpu",
             span=loaded.span_of("train"),
             payload=config,
             about={"train": config.model_dump(mode="json")},
