@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MARKERS = ("Justfile", "justfile", "pyproject.toml", ".git")
+from jessy_build import places
+
 OLLAMA_PORT = 11434
 OLLAMA_DEFAULT = f"http://127.0.0.1:{OLLAMA_PORT}"
 
@@ -27,27 +28,18 @@ class Settings:
 
 def project_of(recipe: Path) -> Path:
     """The nearest folder above the recipe that looks like a project, else the recipe's own."""
-    start = recipe.resolve().parent
-    for folder in (start, *start.parents):
-        if any((folder / marker).exists() for marker in MARKERS):
-            return folder
-    return start
+    return Path(places.project_of(str(recipe)))
 
 
 def load(recipe: Path, env: Mapping[str, str] | None = None) -> Settings:
     env = dict(os.environ if env is None else env)
     return Settings(
         project=project_of(recipe),
-        store=store_of(recipe, env),
+        store=Path(places.store_of(str(recipe), env)),
         ollama_host=_url(env.get("OLLAMA_HOST") or OLLAMA_DEFAULT),
         offline=env.get("JESSY_OFFLINE", "") not in ("", "0"),
         env=env,
     )
-
-
-def store_of(recipe: Path, env: Mapping[str, str]) -> Path:
-    named = env.get("JESSY_STORE")
-    return (Path(named).expanduser() if named else project_of(recipe) / ".jessy").resolve()
 
 
 def _url(host: str) -> str:

@@ -2,46 +2,51 @@
 
 The way git's index knows: size, times and inode of every file that the last build depended on. It
 may only ever say "surely untouched"; whatever is doubtful takes the full road. So this file imports
-next to nothing, and the answer comes sooner than the recipe language could be imported.
+next to nothing, not even pathlib, and the answer comes sooner than the recipe language could be
+imported.
 """
+
+from __future__ import annotations
 
 import json
 import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
 
-FORMAT = 1
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FORMAT = 2
+PARTS = {"format", "said_in", "env", "program", "files", "effect", "says"}
 RACY_NS = 50_000_000
 """A file changed this shortly before it is noted may change again without its times showing it:
 the kernel's clock for files ticks every few milliseconds."""
 
-Stat = list[int]
 
-
-def lines(recipe: str, env: Mapping[str, str]) -> list[str] | None:
-    """What a build of this recipe would print at its end, or None: take the full road."""
+def lines(command: str, recipe: str, env: Mapping[str, str]) -> list[str] | None:
+    """What `build` or `plan` of this recipe would print, or None: take the full road."""
     note = _read(recipe, env)
-    if note is None or note.get("format") != FORMAT or note["said_in"] != str(Path.cwd()):
+    if note is None or note["said_in"] != os.getcwd() or note["env"] != _env(env):
         return None
-    if note["env"] != _env(env) or note["program"] != _program():
+    if note["program"] != _program():
         return None
     if any(_stat(path) != stat for path, stat in note["files"].items()):
         return None
-    return note["lines"] if _holds(note["effect"]) else None
+    said: list[str] = note["says"][command]
+    return said if _holds(note["effect"]) else None
 
 
 def remember(
     recipe: str,
     env: Mapping[str, str],
-    files: Iterable[Path],
+    files: Iterable[str],
     effect: Mapping[str, Any] | None,
-    lines: list[str],
+    says: Mapping[str, list[str]],
 ) -> None:
     """Note the state after a build that ended well; wait a moment if some of it is too fresh."""
-    stats = {str(path): stat for path in files if (stat := _stat(str(path)))}
+    stats = {path: stat for path in files if (stat := _stat(path))}
     if all(stat[1] % 1_000_000_000 == 0 for stat in stats.values()):
         # A file system that counts whole seconds: its times prove too little.
         return
@@ -52,33 +57,38 @@ def remember(
             return
     note = {
         "format": FORMAT,
-        "said_in": str(Path.cwd()),
+        "said_in": os.getcwd(),
         "env": _env(env),
         "program": _program(),
         "files": stats,
         "effect": effect,
-        "lines": lines,
+        "says": says,
     }
     path = _place(recipe, env)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(note), encoding="utf-8")
-    fresh.replace(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    fresh = f"{path}.{os.getpid()}"
+    with open(fresh, "w", encoding="utf-8") as file:
+        file.write(json.dumps(note))
+    os.replace(fresh, path)
 
 
 def _read(recipe: str, env: Mapping[str, str]) -> Any:
+    """The note, or None where there is none that is whole. Notes of other formats are others'."""
     try:
-        return json.loads(_place(recipe, env).read_bytes())
+        with open(_place(recipe, env), "rb") as file:
+            note = json.loads(file.read())
     except (OSError, ValueError):
         return None
+    whole = isinstance(note, dict) and note.get("format") == FORMAT and note.keys() >= PARTS
+    return note if whole else None
 
 
-def _place(recipe: str, env: Mapping[str, str]) -> Path:
-    from jessy_build import settings
+def _place(recipe: str, env: Mapping[str, str]) -> str:
+    from jessy_build import places
 
     path = os.path.realpath(recipe)
     name = "".join(letter if letter.isalnum() else "-" for letter in path)[-120:]
-    return settings.store_of(Path(path), env) / "untouched" / f"{name}.json"
+    return os.path.join(places.store_of(path, env), "untouched", f"{name}.json")
 
 
 def _env(env: Mapping[str, str]) -> dict[str, str]:
@@ -88,7 +98,7 @@ def _env(env: Mapping[str, str]) -> dict[str, str]:
 def _program() -> list[Any]:
     """This very program: a changed file of ours takes the full road, too."""
     newest, count = 0, 0
-    folders = [str(Path(__file__).parent)]
+    folders = [os.path.dirname(__file__)]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
@@ -100,9 +110,9 @@ def _program() -> list[Any]:
     return [sys.version, newest, count]
 
 
-def _stat(path: str) -> Stat | None:
+def _stat(path: str) -> list[int] | None:
     try:
-        s = Path(path).stat()
+        s = os.stat(path)
     except OSError:
         return None
     return [s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino]

@@ -27,11 +27,14 @@ def project(built: Project, tmp_path: Path) -> Project:
     return project
 
 
-def short(project: Project) -> bool:
-    """Whether the next build loads no recipe: PYTHONPROFILEIMPORTTIME lists what is imported."""
-    done = project.run("build", "recipe.yaml", PYTHONPROFILEIMPORTTIME="1")
+def short(project: Project, command: str = "build") -> bool:
+    """Whether the next run loads no recipe: PYTHONPROFILEIMPORTTIME lists what is imported."""
+    done = project.run(command, "recipe.yaml", PYTHONPROFILEIMPORTTIME="1")
     assert done.code == 0 and "Nothing to do" in done.out
-    return "pydantic" not in done.err
+    loaded = {line.rpartition("|")[2].strip() for line in done.err.splitlines()}
+    assert "jessy_build.untouched" in loaded
+    assert loaded.isdisjoint({"yaml", "pydantic"}) or loaded >= {"yaml", "pydantic"}
+    return "pydantic" not in loaded
 
 
 def test_the_short_road_prints_what_the_full_one_does(project: Project) -> None:
@@ -41,6 +44,47 @@ def test_the_short_road_prints_what_the_full_one_does(project: Project) -> None:
     assert [line.split("(")[0] for line in quick.splitlines() if line] == [
         line.split("(")[0] for line in full.splitlines() if line
     ]
+
+
+def test_a_plan_takes_the_short_road_too_and_prints_the_same(project: Project) -> None:
+    assert short(project, "plan")
+    quick = project.run("plan", "recipe.yaml").out
+    os.utime(project.root / "recipe.yaml")
+    assert not short(project, "plan")
+    assert project.run("plan", "recipe.yaml").out == quick
+
+
+def test_a_plan_after_a_touch_does_not_shorten_the_next_one(project: Project) -> None:
+    """Only a build notes what it rested on: a plan has laid nothing out."""
+    os.utime(project.root / "recipe.yaml")
+    assert not short(project, "plan")
+    assert not short(project, "plan")
+
+
+@pytest.mark.parametrize("option", ["--json", "--full", "--set=train.epochs=3"])
+def test_an_option_takes_the_full_road(project: Project, option: str) -> None:
+    done = project.run("plan", "recipe.yaml", option, PYTHONPROFILEIMPORTTIME="1")
+    assert done.code == 0
+    assert "pydantic" in done.err
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 2}', "nul\0", '{"format": 2, "files"']
+)
+def test_a_note_that_is_no_note_takes_the_full_road(project: Project, text: str) -> None:
+    for note in (project.root / ".jessy/untouched").iterdir():
+        note.write_text(text)
+    assert not short(project)
+    assert short(project)
+
+
+def test_a_terminal_without_the_signs_gets_others_for_them(project: Project) -> None:
+    named = project.root / "tarif-ğ.yaml"
+    (project.root / "recipe.yaml").rename(named)
+    assert project.run("build", named.name).code == 0
+    assert project.run("build", named.name).code == 0
+    done = project.run("build", named.name, PYTHONIOENCODING="ascii")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_a_touched_recipe_takes_the_full_road_once(project: Project) -> None:
