@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jessy_build import digest
-from jessy_build.bases import child, folder
+from jessy_build.bases import folder
 from jessy_build.bases.source import Fetch, Fetched
 from jessy_build.diagnostics import MissingPackage, StepError
 
@@ -60,6 +60,8 @@ def fetch(order: Fetch) -> Fetched:
 
 
 def _download(scratch: Path, where: str, order: Fetch) -> dict[str, dict[str, Any]]:
+    from jessy_build.bases import child
+
     got, found = scratch / "files", scratch / "found.json"
     got.mkdir(parents=True, exist_ok=True)
     found.unlink(missing_ok=True)

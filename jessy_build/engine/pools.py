@@ -4,17 +4,22 @@ A step takes a place in its own pool while it runs. A request takes one at a gat
 one name share their places: ten steps that ask one kind of teacher stay within one limit.
 """
 
-import asyncio
 import threading
 from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class _Place:
     """One who waits at a gate: woken in its own loop, wherever the one before it leaves."""
 
     def __init__(self) -> None:
+        import asyncio
+
         self.loop = asyncio.get_running_loop()
         self.woken = self.loop.create_future()
         self.given = False
@@ -56,6 +61,8 @@ class Gate:
                 return
             place = _Place()
             self._waiting.append(place)
+        import asyncio
+
         try:
             await place.woken
         except asyncio.CancelledError:

@@ -99,7 +99,7 @@ def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
     return bool(ollama.serving(settings.ollama_host, facts["tag"]) == facts["digest"])
 
 
-def _modelfile(job: Job, talk: chat.Chat) -> "Modelfile":
+def _modelfile(job: Job, talk: "chat.Chat") -> "Modelfile":
     from jessy_build.packaging.modelfile import Message as Turn
     from jessy_build.packaging.modelfile import Modelfile
 
@@ -116,7 +116,7 @@ def _modelfile(job: Job, talk: chat.Chat) -> "Modelfile":
     )
 
 
-def _probes(job: Job, talk: chat.Chat) -> tuple[tuple[tuple[Message, ...], str], ...]:
+def _probes(job: Job, talk: "chat.Chat") -> tuple[tuple[tuple[Message, ...], str], ...]:
     """Conversations that the server must render exactly as the training did."""
     system = job.step.params["system"]
     first = (Message("system", system),) if system else ()

@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import chat
@@ -65,7 +64,7 @@ def run(job: Job) -> Facts:
     return {"rows": rows, "base": _middle(answers["base"]), "tuned": _middle(answers["tuned"])}
 
 
-def _ask(job: Job, who: str, model: Path, talk: chat.Chat) -> list[dict[str, Any]]:
+def _ask(job: Job, who: str, model: Path, talk: "chat.Chat") -> list[dict[str, Any]]:
     from jessy_build.runtimes import llamacpp
 
     prompts = job.step.params["prompts"]
@@ -90,6 +89,8 @@ def _messages(prompt: str, system: str | None) -> tuple[Message, ...]:
 
 
 def _middle(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    from statistics import median
+
     return {
         "tokens": median(a["tokens"] for a in answers),
         "seconds": median(a["seconds"] for a in answers),

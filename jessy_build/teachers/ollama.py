@@ -3,7 +3,6 @@
 The SDK does not retry, so the one small loop for that is here.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -127,6 +126,8 @@ class Ollama:
         await self._client.close()  # type: ignore[no-untyped-call]
 
     async def _chat(self, request: Request) -> "sdk.ChatResponse":
+        import asyncio
+
         for pause in self._pauses:
             answer = await self._try(request)
             if not isinstance(answer, _Passing):
@@ -141,6 +142,8 @@ class Ollama:
         return answer
 
     async def _try(self, request: Request) -> "sdk.ChatResponse | _Passing":
+        import asyncio
+
         import httpx
         import ollama as sdk
 
