@@ -23,6 +23,7 @@ from jessy_build.engine.events import (
 )
 from jessy_build.engine.kind import Job, StepKind
 from jessy_build.engine.ledger import Artifact
+from jessy_build.engine.peak import Peak
 from jessy_build.engine.pools import Pools
 from jessy_build.engine.rebuild import Reason, Rebuilder, Reuse, Run
 from jessy_build.engine.store import Damaged, Store
@@ -184,8 +185,10 @@ class Scheduler:
                 emit=self.emit,
                 cancelled=self.cancel.is_set,
             )
-            facts = self.kinds[step.kind].run(job)
+            with Peak() as peak:
+                facts = self.kinds[step.kind].run(job)
             inputs.prove_again()
+            facts = {"peak_memory": peak.bytes, **facts}
             artifact = self.store.put(step, decision.action, job.out, facts, started)
         except OSError as error:
             raise disk.refusal(error) from error
