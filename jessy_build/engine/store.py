@@ -3,6 +3,7 @@
 objects/ab/cdef…      one file per content, read-only
 views/<tree digest>/  an artifact as a folder, hard-linked to its objects
 work/<key>/           a step's scratch folder; outlives a kill, goes when the step is done
+incoming/             files on their way here from a shared store
 locks/<key>           held while a step runs, let go by the kernel when its process dies
 """
 
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from jessy_build import digest
 from jessy_build.diagnostics import StepError
@@ -22,15 +23,18 @@ from jessy_build.engine import locks
 from jessy_build.engine.ledger import Artifact, Ledger
 from jessy_build.plan.step import Action, Step
 
+if TYPE_CHECKING:
+    from jessy_build.engine.shared import Shared
+
 LOOK_SECONDS = 0.05
 """Between two looks whether another process has let go."""
 
 
-class Damaged(Exception):
+class Damaged(StepError):
     """A stored file is gone or is not what its name says."""
 
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"stored file {path} {why}")
+        super().__init__(f"stored file {path} {why}", hint="build again: it is made anew")
 
 
 class Store:
@@ -44,9 +48,20 @@ class Store:
                 hint="set JESSY_STORE to a folder you may write to",
             ) from None
         self._proved: dict[str, tuple[int, int, int, int]] = {}
+        self.shared: Shared | None = None
+        """Where what is not here is asked for, and what was made here goes; see `shared.join`."""
 
     def find(self, key: str) -> Artifact | None:
-        return self.ledger.artifact(key)
+        """Here, or in the shared store: then its files come when they are needed, not before."""
+        artifact = self.ledger.artifact(key)
+        if artifact is None and self.shared is not None:
+            artifact = self.shared.find(key)
+            if artifact is not None:
+                self.ledger.add_artifact(artifact)
+            else:
+                # Something will be made, and may ask what others have asked before.
+                self.shared.import_answers()
+        return artifact
 
     def digest(self, artifact: Artifact) -> str:
         return digest.of_tree({path: sha for path, (sha, _) in artifact.tree.items()})
@@ -58,17 +73,25 @@ class Store:
         """Raise Damaged if a file is gone or was touched and is no longer what it was.
 
         Cheap: content is read only where size, times or inode are not those noted when it was
-        last read whole.
+        last read whole. What a shared store holds need not be here.
         """
         for path, (sha256, _) in artifact.tree.items():
-            file = self.object(sha256)
-            noted = self.ledger.file(sha256)
-            if noted is None or _stat(file, path) != noted[:4]:
-                self._prove(path, sha256)
+            try:
+                self._glance(path, sha256)
+            except Damaged:
+                if self.shared is None or not self.shared.holds(artifact):
+                    raise
 
-    def view(self, artifact: Artifact) -> Path:
+    def bring(self, artifact: Artifact, step: str = "") -> None:
+        """Like `glance`, and what is not here comes from the shared store, now.
+
+        `step` is the one that waits for it, to be named in what is told meanwhile.
+        """
+        self._have(artifact, self._glance, step)
+
+    def view(self, artifact: Artifact, step: str = "") -> Path:
         """The artifact as a folder to read. Every file is read and compared with its digest."""
-        self.prove(artifact)
+        self._have(artifact, self._read_whole, step)
         folder = self.root / "views" / self.digest(artifact)
         folder.mkdir(parents=True, exist_ok=True)
         self._lay_out(folder, artifact)
@@ -77,8 +100,7 @@ class Store:
     def prove(self, artifact: Artifact) -> None:
         """Raise Damaged unless every file is what it was when this process last read it whole."""
         for path, (sha256, _) in artifact.tree.items():
-            if self._proved.get(sha256) != _stat(self.object(sha256), path):
-                self._prove(path, sha256)
+            self._read_whole(path, sha256)
 
     def put(
         self, step: Step, action: Action, folder: Path, facts: Mapping[str, Any], started: float
@@ -104,6 +126,8 @@ class Store:
                 step.about,
             )
             self.ledger.add_artifact(artifact)
+        if self.shared is not None:
+            self.shared.hand(artifact)
         return artifact
 
     def adding(self) -> AbstractContextManager[None]:
@@ -112,6 +136,8 @@ class Store:
 
     def forget(self, artifact: Artifact) -> None:
         self.ledger.forget_artifact(artifact.key)
+        if self.shared is not None:
+            self.shared.distrust(artifact)
 
     def work(self, key: str) -> Path:
         folder = self.root / "work" / key
@@ -157,6 +183,45 @@ class Store:
                 raise _changed(file)
         self._note(target, sha256)
         return sha256
+
+    def _have(self, artifact: Artifact, check: Callable[[str, str], None], step: str) -> None:
+        for path, (sha256, _) in artifact.tree.items():
+            try:
+                check(path, sha256)
+            except Damaged:
+                if self.shared is None or not self.shared.holds(artifact):
+                    raise
+                self._fetch(self.shared, artifact, path, step or artifact.step)
+
+    def _fetch(self, shared: "Shared", artifact: Artifact, path: str, step: str) -> None:
+        from jessy_build.engine.shared import Lost
+
+        sha256, size = artifact.tree[path]
+        folder = self.root / "incoming"
+        folder.mkdir(exist_ok=True)
+        fresh = folder / f"{sha256}.{os.getpid()}.{time.monotonic_ns()}"
+        try:
+            shared.fetch(
+                sha256,
+                size,
+                fresh,
+                lambda done: shared.progress(step, done, size, f"{path} from the shared store"),
+            )
+            self._keep(fresh)
+        except Lost as lost:
+            self.forget(artifact)
+            raise Damaged(path, str(lost)) from None
+        finally:
+            fresh.unlink(missing_ok=True)
+
+    def _glance(self, path: str, sha256: str) -> None:
+        noted = self.ledger.file(sha256)
+        if noted is None or _stat(self.object(sha256), path) != noted[:4]:
+            self._prove(path, sha256)
+
+    def _read_whole(self, path: str, sha256: str) -> None:
+        if self._proved.get(sha256) != _stat(self.object(sha256), path):
+            self._prove(path, sha256)
 
     def _prove(self, path: str, sha256: str) -> None:
         file = self.object(sha256)

@@ -1,0 +1,131 @@
+"""What this store knows of the shared ones: what they hold, and which answers they lack.
+
+In the ledger's own file, and only once a shared store was named.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jessy_build.engine import disk
+
+SCHEMA = (
+    "create table if not exists shared_stores (store text primary key) without rowid",
+    "create table if not exists shared_holds ("
+    " store text not null, name text not null, primary key (store, name)) without rowid",
+    "create table if not exists unshared ("
+    " store text not null, stem text not null, sample integer not null, attempt integer not null,"
+    " primary key (store, stem, sample, attempt)) without rowid",
+    # So that whoever writes an answer need not know that there are shared stores.
+    "create trigger if not exists replies_unshared after insert on replies begin"
+    " insert or ignore into unshared"
+    " select store, new.stem, new.sample, new.attempt from shared_stores; end",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One answer as a log segment holds it; question and reply are JSON texts."""
+
+    stem: str
+    sample: int
+    attempt: int
+    usable: bool
+    reply: str
+    made_at: float
+    question: str
+
+
+class Known:
+    """Safe for threads, and for several processes on one machine."""
+
+    def __init__(self, path: Path, store: str) -> None:
+        self._store = store
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._db.execute("pragma synchronous=normal")
+        if not self._registered():
+            self._register()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def holds(self, name: str) -> bool:
+        rows = self._rows("select 1 from shared_holds where store = ? and name = ?", name)
+        return bool(rows)
+
+    def segments(self) -> set[str]:
+        """The log segments that came from there or went there."""
+        rows = self._rows("select name from shared_holds where store = ? and name like 'answers/%'")
+        return {name for (name,) in rows}
+
+    def note(self, name: str) -> None:
+        with self._lock, disk.writing(self._db):
+            self._note(name)
+
+    def forget(self, name: str) -> None:
+        sql = "delete from shared_holds where store = ? and name = ?"
+        with self._lock, disk.writing(self._db):
+            self._db.execute(sql, (self._store, name))
+
+    def unshared(self, limit: int) -> list[Line]:
+        """Answers that the shared store lacks, those to one question side by side."""
+        sql = (
+            "select r.stem, r.sample, r.attempt, r.usable, r.reply, r.made_at, q.question"
+            " from unshared as u join replies as r using (stem, sample, attempt)"
+            " join questions as q using (stem) where u.store = ? limit ?"
+        )
+        return [Line(*row) for row in self._rows(sql, limit)]
+
+    def sent(self, segment: str, lines: Iterable[Line]) -> None:
+        with self._lock, disk.writing(self._db):
+            self._shared(lines)
+            self._note(segment)
+
+    def take(self, segment: str, lines: Sequence[Line]) -> None:
+        """Add what came from there. An answer that is here already stays as it is."""
+        with self._lock, disk.writing(self._db):
+            self._db.executemany(
+                "insert or ignore into questions values (?,?)",
+                [(line.stem, line.question) for line in lines],
+            )
+            self._db.executemany(
+                "insert or ignore into replies values (?,?,?,?,?,?)",
+                [(x.stem, x.sample, x.attempt, x.usable, x.reply, x.made_at) for x in lines],
+            )
+            self._shared(lines)
+            self._note(segment)
+
+    def _registered(self) -> bool:
+        tables = "select 1 from sqlite_master where name = 'replies_unshared'"
+        with self._lock:
+            if not self._db.execute(tables).fetchone():
+                return False
+            return bool(self._rows("select 1 from shared_stores where store = ?"))
+
+    def _register(self) -> None:
+        """From now on it is noted which answers this store lacks: at first, all."""
+        with self._lock, disk.writing(self._db):
+            for sql in SCHEMA:
+                self._db.execute(sql)
+            self._db.execute("insert or ignore into shared_stores values (?)", (self._store,))
+            self._db.execute(
+                "insert or ignore into unshared select ?, stem, sample, attempt from replies",
+                (self._store,),
+            )
+
+    def _note(self, name: str) -> None:
+        self._db.execute("insert or ignore into shared_holds values (?,?)", (self._store, name))
+
+    def _shared(self, lines: Iterable[Line]) -> None:
+        self._db.executemany(
+            "delete from unshared where store = ? and stem = ? and sample = ? and attempt = ?",
+            [(self._store, line.stem, line.sample, line.attempt) for line in lines],
+        )
+
+    def _rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(sql, (self._store, *args)).fetchall()

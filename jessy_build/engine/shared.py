@@ -1,0 +1,494 @@
+"""A store that several people or machines share: what one has built, the others take from there.
+
+v1/objects/ab/cdef…        a file, named by its content
+v1/rows/ab/cdef….json      an artifact, named by its action's key; its first line is the digest of
+                           the rest. Written behind all of its objects: a row means they are there.
+v1/answers/<sha256>.jsonl  answers that somebody has asked; every other store imports it once
+
+Nothing that comes from there is believed: a file must have the digest it is named by, a row the
+key of its own pre-image. What fails is said, left aside, and made again here. And whatever happens
+there, a build goes on here: a shared store that cannot be used is one line of warning.
+"""
+
+import json
+import math
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jessy_build import digest
+from jessy_build.engine import depot as depots
+from jessy_build.engine.depot import Depot, Refused
+from jessy_build.engine.events import Event, StepNote, StepProgress
+from jessy_build.engine.known import Known, Line
+from jessy_build.engine.ledger import Artifact
+from jessy_build.example import Reply, request_digest
+
+if TYPE_CHECKING:
+    from jessy_build.engine.store import Store
+
+NAME = "shared store"
+"""What its notes are said under, where a step's name would stand."""
+SEGMENT = 5_000
+"""Answers in one log segment, at most."""
+AT_ONCE = 8
+"""Log segments read at the same time."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
+LOGIN = re.compile(r"(://)[^/\s\"@]*@")
+
+
+class Lost(Exception):
+    """The shared store should have this file, and it cannot be had from there; says why."""
+
+
+class Wrong(Exception):
+    """A row or a segment that is not what its name says; says why."""
+
+
+def join(store: "Store", address: str, origin: Path, *, offline: bool) -> None:
+    """Let the store share with the one at `address`. Offline only a folder is asked."""
+    depot = depots.at(address, origin)
+    if depot.local or not offline:
+        known = Known(store.root / "ledger.sqlite", depot.name)
+        store.shared = Shared(depot, known, store.object)
+
+
+class Shared:
+    """One run's dealings with a shared store. Safe for threads.
+
+    What is pushed is carried by a thread of its own while the build goes on.
+    """
+
+    def __init__(self, depot: Depot, known: Known, file_of: Callable[[str], Path]) -> None:
+        self._depot = depot
+        self._known = known
+        self._file_of = file_of
+        self._reading = self._writing = True
+        self._lock = threading.RLock()
+        self._missed: set[str] = set()
+        """Keys that are not asked for again in this run."""
+        self._wrong: set[str] = set()
+        """Keys and digests of what was found wrong there: it is written anew."""
+        self._imported = False
+        self._emit: Callable[[Event], None] | None = None
+        self._notes: list[str] = []
+        self._courier = Courier(self)
+
+    # What it says
+
+    def listen(self, emit: Callable[[Event], None]) -> None:
+        """Say from now on as events what there is to say, and first what was not said yet."""
+        self._emit = emit
+        for text in self.notes():
+            self._tell(text)
+
+    def notes(self) -> list[str]:
+        """What there was to say while nobody listened; each once."""
+        said, self._notes = self._notes, []
+        return said
+
+    def progress(self, step: str, done: int, total: int, text: str) -> None:
+        if self._emit:
+            self._emit(StepProgress(step, done, total, "bytes", text))
+
+    # What others have made
+
+    def find(self, key: str) -> Artifact | None:
+        """The artifact of an action, if somebody has made it."""
+        if not self._reading or key in self._missed:
+            return None
+        try:
+            artifact = self._row(key)
+        except Refused as refused:
+            self._stop(str(refused))
+            return None
+        except Wrong as wrong:
+            self._tell(f"the row of {key[:12]} {wrong}: it is not used")
+            self._wrong.add(key)
+            artifact = None
+        if artifact is None:
+            self._missed.add(key)
+        else:
+            self._known.note(_holding(artifact))
+        return artifact
+
+    def holds(self, artifact: Artifact) -> bool:
+        """Whether the files of this very artifact can be had from there, as far as is known."""
+        if not self._reading or artifact.key in self._missed:
+            return False
+        if self._known.holds(_holding(artifact)):
+            return True
+        found = self.find(artifact.key)
+        return found is not None and found.tree == artifact.tree
+
+    def fetch(self, sha256: str, size: int, to: Path, told: Callable[[int], None]) -> None:
+        """Bring a file here and prove it; raises Lost. `to` may be left behind half-written."""
+        if not self._reading:
+            raise Lost("is not here, and the shared store is out of reach")
+
+        def each(done: int) -> None:
+            if done > size:
+                raise Lost("is longer in the shared store than its row says")
+            told(done)
+
+        try:
+            found = self._depot.fetch(_object(sha256), to, each)
+            if not found:
+                raise Lost("is gone from the shared store")
+            if to.stat().st_size != size or digest.of_file(to) != sha256:
+                raise Lost("was damaged in the shared store")
+        except Refused as refused:
+            self._stop(str(refused))
+            raise Lost(f"cannot be had from the shared store: {refused}") from None
+        except Lost:
+            self._wrong.add(sha256)
+            raise
+
+    def distrust(self, artifact: Artifact) -> None:
+        """Its files were damaged or could not be had: it is made again, and takes its place."""
+        self._missed.add(artifact.key)
+        self._wrong.add(artifact.key)
+        self._known.forget(_holding(artifact))
+
+    def import_answers(self) -> None:
+        """Take over what others have asked since. Once a run, by whoever needs it first."""
+        with self._lock:
+            if self._imported or not self._reading:
+                return
+            self._imported = True
+            try:
+                self._import_new()
+            except Refused as refused:
+                self._stop(str(refused))
+
+    # What others shall have
+
+    def hand(self, artifact: Artifact) -> None:
+        """Share it, and the answers so far, while the build goes on."""
+        if self._writing and not self._known.holds(_holding(artifact)):
+            self._courier.hand(artifact)
+
+    def settle(self, artifacts: Iterable[Artifact]) -> None:
+        """Wait until all of them are there, or cannot be brought there."""
+        for artifact in artifacts:
+            self.hand(artifact)
+        self._courier.settle()
+
+    def push(self, artifact: Artifact, told: Callable[[int], None]) -> None:
+        """All objects, then the row. Never raises for what the shared store refuses."""
+        holding = _holding(artifact)
+        if not self._writing or self._known.holds(holding):
+            return
+        try:
+            done = 0
+            for sha256, size in artifact.tree.values():
+                if not self._send(sha256, size, lambda now, before=done: told(before + now)):
+                    return
+                done += size
+            if artifact.key in self._wrong or not self._has_row(artifact.key):
+                self._depot.write(_row_name(artifact.key), row_of(artifact))
+        except Refused as refused:
+            self._stop_writing(str(refused))
+        except Wrong:
+            # It would be refused by every reader, so it stays here.
+            return
+        else:
+            self._known.note(holding)
+
+    def push_answers(self) -> None:
+        try:
+            while self._writing and (lines := self._known.unshared(SEGMENT)):
+                content = segment_of(lines)
+                name = f"answers/{digest.of_bytes(content)}.jsonl"
+                self._depot.write(f"v1/{name}", content)
+                self._known.sent(name, lines)
+        except Refused as refused:
+            self._stop_writing(str(refused))
+
+    def gave_up(self, error: Exception) -> None:
+        """A fault of ours on the way there is no reason for a build to fail."""
+        self._stop_writing(f"{type(error).__name__} on the way there")
+
+    def _send(self, sha256: str, size: int, told: Callable[[int], None]) -> bool:
+        """False if there is nothing sound here to send: the local store will find that, too."""
+        name, file = _object(sha256), self._file_of(sha256)
+        if sha256 not in self._wrong and self._depot.size(name) == size:
+            return True
+        try:
+            if digest.of_file(file) != sha256:
+                return False
+        except OSError:
+            return False
+        self._depot.send(name, file, told)
+        self._wrong.discard(sha256)
+        return True
+
+    def _has_row(self, key: str) -> bool:
+        """The first row stays: all who share then have the same. A damaged one gives way."""
+        try:
+            return self._row(key) is not None
+        except Wrong:
+            return False
+
+    def _row(self, key: str) -> Artifact | None:
+        content = self._depot.read(_row_name(key))
+        return None if content is None else artifact_of(key, content)
+
+    def _import_new(self) -> None:
+        seen = self._known.segments()
+        names = [f"answers/{name}" for name in self._depot.names("v1/answers")]
+        new = [name for name in names if name not in seen and SHA256.fullmatch(_stem(name))]
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            contents = pool.map(lambda name: self._depot.read(f"v1/{name}"), new)
+            for name, content in zip(new, contents, strict=True):
+                if content is None:
+                    continue
+                try:
+                    lines = lines_of(_stem(name), content)
+                except Wrong as wrong:
+                    self._tell(f"the answers {_stem(name)[:12]} {wrong}: they are not used")
+                else:
+                    self._known.take(name, lines)
+
+    def _stop(self, why: str) -> None:
+        with self._lock:
+            if self._reading:
+                self._reading = self._writing = False
+                self._tell(f"{self._depot.name} is not used: {why}; the build goes on here")
+
+    def _stop_writing(self, why: str) -> None:
+        with self._lock:
+            if self._writing:
+                self._writing = False
+                self._tell(f"nothing more goes to {self._depot.name}: {why}")
+
+    def _tell(self, text: str) -> None:
+        if self._emit:
+            self._emit(StepNote(NAME, text))
+        else:
+            self._notes.append(text)
+
+
+class Courier:
+    """Carries finished artifacts to the shared store, one after the other, behind the build's back.
+
+    A daemon: an interrupted build does not wait for it, and the next one brings what is missing.
+    """
+
+    LOOK_SECONDS = 0.2
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._lock = threading.Lock()
+        self._waiting: list[Artifact] = []
+        self._thread: threading.Thread | None = None
+        self._handed: set[str] = set()
+        self._done = self._now = self._total = 0
+
+    def hand(self, artifact: Artifact) -> None:
+        with self._lock:
+            if _holding(artifact) in self._handed:
+                return
+            self._handed.add(_holding(artifact))
+            self._waiting.append(artifact)
+            self._total += _bytes(artifact)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._carry, name=NAME, daemon=True)
+                self._thread.start()
+
+    def settle(self) -> None:
+        while (thread := self._thread) is not None:
+            thread.join(self.LOOK_SECONDS)
+            if thread.is_alive():
+                self._shared.progress(NAME, self._done + self._now, self._total, "sharing")
+        # Answers of a step that failed belong to no artifact, and were paid for all the same.
+        self._guarded(self._shared.push_answers)
+
+    def _carry(self) -> None:
+        while (artifact := self._next()) is not None:
+            self._guarded(self._shared.push_answers)
+            self._guarded(self._shared.push, artifact, self._told)
+            self._done, self._now = self._done + _bytes(artifact), 0
+
+    def _next(self) -> Artifact | None:
+        with self._lock:
+            if self._waiting:
+                return self._waiting.pop(0)
+            self._thread = None
+            return None
+
+    def _told(self, done: int) -> None:
+        self._now = done
+
+    def _guarded(self, action: Callable[..., None], *args: Any) -> None:
+        try:
+            action(*args)
+        except Exception as error:
+            self._shared.gave_up(error)
+
+
+# Rows
+
+
+def row_of(artifact: Artifact) -> bytes:
+    """Raises Wrong for an artifact that no reader would take."""
+    facts = LOGIN.sub(r"\1", json.dumps(artifact.facts, ensure_ascii=False))
+    row = {
+        "key": artifact.key,
+        "step": artifact.step,
+        "kind": artifact.kind,
+        "tree": dict(artifact.tree),
+        "facts": json.loads(facts),
+        "seconds": artifact.seconds,
+        "made_at": artifact.made_at,
+        "preimage": dict(artifact.preimage),
+        "about": dict(artifact.about),
+    }
+    body = json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    content = digest.of_bytes(body).encode() + b"\n" + body
+    artifact_of(artifact.key, content)
+    return content
+
+
+def artifact_of(key: str, content: bytes) -> Artifact:
+    """The artifact in a row; raises Wrong unless the row is whole and belongs to this key."""
+    first, _, body = content.partition(b"\n")
+    if first != digest.of_bytes(body).encode():
+        raise Wrong("was damaged in the shared store")
+    try:
+        row = json.loads(body)
+        preimage = row["preimage"]
+        if row["key"] != key or digest.of_value(preimage) != key:
+            raise Wrong("has a key that is not the digest of its own pre-image")
+        artifact = Artifact(
+            *(key, _text(row["step"]), _text(row["kind"]), tree_of(row["tree"])),
+            *(_mapping(row["facts"]), _number(row["seconds"]), _number(row["made_at"])),
+            *(_mapping(preimage), _mapping(row["about"])),
+        )
+        if (preimage["kind"], type(preimage["version"])) != (artifact.kind, int):
+            raise Wrong("has another kind than its own pre-image")
+        _mapping(preimage["params"]), _mapping(preimage["inputs"])
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise Wrong("is not written as a row") from None
+    return artifact
+
+
+def tree_of(tree: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+    """Paths that stay below the folder they are laid out in, each a file and none a folder too."""
+    files = {}
+    for path, (sha256, size) in tree.items():
+        parts = path.split("/")
+        if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts):
+            raise Wrong(f"holds the path {path!r}, which leads elsewhere")
+        if "\0" in path or "\\" in path:
+            raise Wrong(f"holds the path {path!r}, which no file can have")
+        if not SHA256.fullmatch(sha256) or type(size) is not int or size < 0:
+            raise ValueError(size)
+        files[path] = (sha256, size)
+    for path in files:
+        if any(str(parent) in files for parent in Path(path).parents):
+            raise Wrong(f"holds {path!r} below a file")
+    return files
+
+
+# Log segments
+
+
+def segment_of(lines: Sequence[Line]) -> bytes:
+    """JSON lines: each question once, its answers behind it."""
+    text = []
+    for stem, answers in groupby(sorted(lines, key=_order), key=lambda line: line.stem):
+        group = list(answers)
+        text.append(f'{{"stem":{json.dumps(stem)},"question":{group[0].question}}}\n')
+        for line in group:
+            head = json.dumps([line.sample, line.attempt, bool(line.usable), line.made_at])
+            text.append(f'{{"stem":{json.dumps(stem)},"as":{head},"reply":{line.reply}}}\n')
+    return "".join(text).encode("utf-8", "surrogatepass")
+
+
+def lines_of(sha256: str, content: bytes) -> list[Line]:
+    """The answers in a segment; raises Wrong unless it is whole and each has its question."""
+    if digest.of_bytes(content) != sha256:
+        raise Wrong("were damaged in the shared store")
+    try:
+        return list(_lines(content.decode("utf-8", "surrogatepass")))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise Wrong("are not written as answers") from None
+
+
+def _lines(text: str) -> Iterator[Line]:
+    questions: dict[str, str] = {}
+    for each in text.split("\n")[:-1]:
+        row = json.loads(each)
+        stem = row["stem"]
+        if "question" in row:
+            if digest.of_value(row["question"]) != stem:
+                raise ValueError("not the digest of its question")
+            questions[stem] = _compact(row["question"])
+            continue
+        sample, attempt, usable, made_at = row["as"]
+        reply = Reply.of(row["reply"])
+        if type(sample) is not int or type(attempt) is not int:
+            raise TypeError(row["as"])
+        if reply.request != request_digest(stem, sample, attempt):
+            raise ValueError("not the answer to its question")
+        _text(reply.text), _text(reply.model), _number(reply.seconds)
+        yield Line(
+            *(stem, sample, attempt, usable is True and reply.stop == "end"),
+            *(_compact(row["reply"]), _number(made_at), questions[stem]),
+        )
+
+
+def _order(line: Line) -> tuple[str, int, int]:
+    return (line.stem, line.sample, line.attempt)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(value)
+    return value
+
+
+# Names
+
+
+def _row_name(key: str) -> str:
+    return f"v1/rows/{key[:2]}/{key[2:]}.json"
+
+
+def _object(sha256: str) -> str:
+    return f"v1/objects/{sha256[:2]}/{sha256[2:]}"
+
+
+def _holding(artifact: Artifact) -> str:
+    """This artifact with these very files: the same action may have made others before."""
+    tree = {path: sha256 for path, (sha256, _) in artifact.tree.items()}
+    return f"{artifact.key}:{digest.of_tree(tree)}"
+
+
+def _stem(segment: str) -> str:
+    return segment.removeprefix("answers/").removesuffix(".jsonl")
+
+
+def _bytes(artifact: Artifact) -> int:
+    return sum(size for _, size in artifact.tree.values())
