@@ -34,8 +34,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # What start-up and a recipe make stays to the end: to look for rubbish among it takes a fifth
     # of a `plan`. What works longer turns the search on again.
     gc.disable()
-    # pydantic would look for plugins of its own in every installed package.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     code = run(sys.argv[1:] if argv is None else argv)
     gc.freeze()
     sys.exit(code)
@@ -95,6 +93,8 @@ def plan(args: argparse.Namespace, console: "Console") -> int:
 
     workspace = _workspace(args)
     decisions = workspace.decisions(args.until)
+    for note in workspace.store.shared.notes() if workspace.store.shared else ():
+        console.warn(note)
     if args.json:
         console.json_document(explain.to_json(explain.document(workspace, decisions)))
     for line in explain.lines(workspace, decisions, args.full):
@@ -144,6 +144,7 @@ def build(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import builds, closing, saved
 
     planned = _planned(args)
+    began = time.time_ns()
     workspace = _workspace(args)
     if planned is not None:
         saved.refuse_if_stale(planned, workspace, workspace.decisions(args.until))
@@ -157,12 +158,15 @@ def build(args: argparse.Namespace, console: "Console") -> int:
         for line in closing.next_lines(workspace, result):
             console.line(line)
     if not (args.until or args.set or result.failed):
-        _remember(args.recipe, workspace, result)
+        _remember(args.recipe, workspace, result, began)
     return OK
 
 
-def _remember(recipe: str, workspace: "Workspace", result: "Result") -> None:
-    """For the short road: what the next build and the next plan say if nothing is touched."""
+def _remember(recipe: str, workspace: "Workspace", result: "Result", began: int) -> None:
+    """For the short road: what the next build and the next plan say if nothing is touched.
+
+    `began` is when the recipe was about to be read: an edit since then was not built.
+    """
     from jessy_build import untouched
     from jessy_build.engine.rebuild import Reuse
     from jessy_build.steps import closing, explain
@@ -180,6 +184,7 @@ def _remember(recipe: str, workspace: "Workspace", result: "Result") -> None:
                 "build": [built, *closing.next_lines(workspace, result)],
                 "plan": list(explain.lines(workspace, cached, full=False)),
             },
+            lambda: workspace.unchanged_since(began),
         )
 
 
