@@ -6,11 +6,14 @@ what was decided. Rows of a running build also hold what they name: `forget` lea
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Literal
+
+from jessy_build.engine import locks
 
 Outcome = Literal["started", "ran", "reused", "failed"]
 
@@ -22,6 +25,7 @@ create table if not exists decisions (
 ) without rowid;
 create index if not exists decisions_by_key on decisions (key, build);
 create table if not exists running (build integer primary key, lock text not null);
+create table if not exists projects (folder text primary key) without rowid;
 """
 
 COLUMNS = "build, step, key, outcome, reason, measured, at"
@@ -29,6 +33,7 @@ COLUMNS = "build, step, key, outcome, reason, measured, at"
 HELD = (
     "select 1 from decisions join builds on builds.id = decisions.build"
     " where decisions.key = artifacts.key and builds.status = 'running'"
+    " union all select 1 from latest where latest.key = artifacts.key"
 )
 
 
@@ -72,6 +77,14 @@ class Decisions:
             found = db.execute("select 1 from artifacts where key = ?", (decided.key,)).fetchone()
         return found is not None
 
+    def note_project(self, folder: Path) -> None:
+        """A store may serve several projects; a clean-up asks them all what they name."""
+        with self._writing() as db:
+            db.execute("insert or ignore into projects values (?)", (str(folder),))
+
+    def projects(self) -> list[Path]:
+        return [Path(folder) for (folder,) in self._rows("select folder from projects")]
+
     def of_build(self, build: int) -> dict[str, Decided]:
         """By step, in the order in which they were decided."""
         rows = self._rows(f"select {COLUMNS} from decisions where build = ? order by at", build)
@@ -95,17 +108,18 @@ class Decisions:
         rows = self._rows(sql, key, until)
         return _decided(rows[0]) if rows else None
 
-    def locks(self) -> dict[int, str]:
-        """Build → name of the lock that it holds while it lives."""
-        return dict(self._rows("select build, lock from running"))
+    def alive(self, root: Path) -> set[int]:
+        """The builds at work now: each holds its lock. One that says it runs and holds none is
+        dead."""
+        rows = self._rows("select build, lock from running")
+        return {build for build, lock in rows if lock and locks.is_held(lock_of(root, lock))}
 
-    def keys_of(self, builds: Sequence[int]) -> Iterator[str]:
-        for build in builds:
-            for (key,) in self._rows("select key from decisions where build = ?", build):
-                yield key
+    def keys(self, build: int) -> set[str]:
+        return {key for (key,) in self._rows("select key from decisions where build = ?", build)}
 
     def forget(self, key: str) -> bool:
-        """Drop an artifact's row, unless a running build has decided to make or to use it."""
+        """Drop an artifact's row, unless a running build has decided to make or to use it, or a
+        recipe's last build ended with it."""
         sql = f"delete from artifacts where key = ? and not exists ({HELD})"
         with self._writing() as db:
             return db.execute(sql, (key,)).rowcount > 0
@@ -117,6 +131,11 @@ class Decisions:
                 "update builds set status = 'killed' where id = ? and status = 'running'", (build,)
             )
             db.execute("delete from running where build = ?", (build,))
+
+
+def lock_of(root: Path, name: str) -> Path:
+    """What a build of the store at `root` holds while it lives."""
+    return root / "running" / name
 
 
 def _decided(row: tuple[Any, ...]) -> Decided:

@@ -12,7 +12,7 @@ from typing import Any
 
 from jessy_build.engine import answers, decisions, disk
 
-VERSION = 3
+VERSION = 4
 """Of the tables. An older file gets what it lacks; what was paid for is never dropped."""
 SCHEMA = f"""
 {answers.SCHEMA}
@@ -218,12 +218,26 @@ class Ledger:
         """Every path, or digest of a stored object, that something is noted about."""
         return [path for (path,) in self._rows("select path from files")]
 
-    def artifacts(self, since: float = 0.0) -> Iterator[Artifact]:
-        """All of them, one at a time, that were made at or behind a moment."""
-        rows = self._rows("select key from artifacts where made_at >= ? order by made_at", since)
+    def artifacts(self, kind: str | None = None) -> Iterator[Artifact]:
+        """All of them, or those of a kind, newest first; one at a time."""
+        where, args = (" where kind = ?", (kind,)) if kind else ("", ())
+        rows = self._rows(f"select key from artifacts{where} order by made_at desc", *args)
         for (key,) in rows:
             if (artifact := self.artifact(key)) is not None:
                 yield artifact
+
+    def trees(self) -> list[dict[str, str]]:
+        """Path → sha256 of every artifact that exists."""
+        rows = self._rows("select tree from artifacts")
+        return [{path: file[0] for path, file in json.loads(tree).items()} for (tree,) in rows]
+
+    def named_keys(self) -> set[str]:
+        """What the last build of each recipe was made of."""
+        return {key for (key,) in self._rows("select key from latest")}
+
+    def changes(self) -> int:
+        """Another number than before, once another process has written."""
+        return int(self._rows("pragma data_version")[0][0])
 
 
 def _artifact(row: tuple[Any, ...]) -> Artifact:

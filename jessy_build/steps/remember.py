@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jessy_build.engine import events, locks
+from jessy_build.engine import decisions, events, locks
 from jessy_build.engine.decisions import Decided, Outcome
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, Reason, Rebuilder, Reuse, Run
@@ -22,9 +21,6 @@ from jessy_build.recipe import tree
 
 if TYPE_CHECKING:
     from jessy_build.steps.builds import Workspace
-
-RUNNING = "running"
-"""The folder of the locks that tell a running build from one that was killed."""
 
 MEASURED: Mapping[str, tuple[str, ...]] = {
     "fetch": ("bytes",),
@@ -76,9 +72,10 @@ class Memory:
         self._ledger = workspace.store.ledger
         self._started: dict[str, Decided] = {}
         name = f"{os.getpid()}-{time.monotonic_ns()}"
-        self._path = workspace.store.root / RUNNING / name
+        self._path = decisions.lock_of(workspace.store.root, name)
         self._lock = locks.take(self._path)
         config = recipe.model_dump(mode="json")
+        self._ledger.decisions.note_project(workspace.settings.project)
         self.build = self._ledger.begin_build(
             workspace.id, recipe.name, recipe.version, config, name
         )
@@ -146,11 +143,6 @@ def measured(artifact: Artifact) -> dict[str, Any]:
     facts = artifact.facts
     kept = {name: facts[name] for name in MEASURED.get(artifact.kind, ()) if name in facts}
     return {**kept, "seconds": artifact.seconds}
-
-
-def is_alive(root: Path, lock: str | None) -> bool:
-    """Whether the build that holds a lock of this name is at work now."""
-    return bool(lock) and locks.is_held(root / RUNNING / str(lock))
 
 
 def _change(workspace: "Workspace", step: Step, change: Change) -> dict[str, Any]:
