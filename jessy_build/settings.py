@@ -18,6 +18,8 @@ class Settings:
     store: Path
     ollama_host: str
     offline: bool = False
+    shared_store: str = ""
+    """Address of a store shared with others; it wins over the recipe's field `store`."""
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Where keys are read from, one at a time, by the client that needs one. Not in `repr`."""
 
@@ -38,6 +40,7 @@ def load(recipe: Path, env: Mapping[str, str] | None = None) -> Settings:
         store=Path(places.store_of(str(recipe), env)),
         ollama_host=_url(env.get("OLLAMA_HOST") or OLLAMA_DEFAULT),
         offline=env.get("JESSY_OFFLINE", "") not in ("", "0"),
+        shared_store=env.get("JESSY_SHARED_STORE", ""),
         env=env,
     )
 

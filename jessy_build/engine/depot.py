@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from jessy_build.diagnostics import MissingPackage, StepError
@@ -128,17 +128,14 @@ class Folder:
             return self._size(name)
 
     def write(self, name: str, content: bytes) -> None:
-        with self._asked(), self._fresh(name) as fresh, fresh.open("xb") as file:
-            file.write(content)
-            _settle(file)
+        with self._asked(), self._writing(name) as target:
+            target.write(content)
 
     def send(self, name: str, file: Path, told: Told) -> None:
-        with self._asked(), self._fresh(name) as fresh:
-            with file.open("rb") as source, fresh.open("xb") as target:
-                while chunk := source.read(CHUNK):
-                    target.write(chunk)
-                    told(target.tell())
-                _settle(target)
+        with self._asked(), file.open("rb") as source, self._writing(name) as target:
+            while chunk := source.read(CHUNK):
+                target.write(chunk)
+                told(target.tell())
 
     def names(self, below: str) -> list[str]:
         with self._asked():
@@ -149,7 +146,7 @@ class Folder:
                 return []
 
     @contextmanager
-    def _fresh(self, name: str) -> Iterator[Path]:
+    def _writing(self, name: str) -> Iterator[IO[bytes]]:
         """A file to write; it takes its name once the block has ended well."""
         self._folder(self.root / "tmp")
         self._sweep()
@@ -157,7 +154,10 @@ class Folder:
         self._folder(target.parent)
         fresh = self.root / "tmp" / secrets.token_hex(16)
         try:
-            yield fresh
+            with fresh.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
             # As readable as the folder itself: what a group shares must be open to the group.
             fresh.chmod(stat.S_IMODE(self.root.stat().st_mode) & 0o444)
             fresh.replace(target)
@@ -208,10 +208,9 @@ class Folder:
         if not self.root.is_dir() and not self.root.parent.is_dir():
             raise Refused("there is no such folder")
 
-    def _chunk(self, source: Any) -> bytes:
+    def _chunk(self, source: IO[bytes]) -> bytes:
         with self._asked():
-            chunk: bytes = source.read(CHUNK)
-            return chunk
+            return source.read(CHUNK)
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
@@ -249,7 +248,8 @@ class Bucket:
             try:
                 content: bytes = self._files.cat_file(self._at(name))
             except FileNotFoundError as error:
-                return _nothing(error)
+                _no_object(error)
+                return None
         return content
 
     def fetch(self, name: str, to: Path, told: Told) -> bool:
@@ -257,7 +257,7 @@ class Bucket:
             try:
                 self._files.get_file(self._at(name), str(to), callback=_callback(told))
             except FileNotFoundError as error:
-                _nothing(error)
+                _no_object(error)
                 return False
         return True
 
@@ -266,7 +266,8 @@ class Bucket:
             try:
                 return int(self._files.info(self._at(name))["size"])
             except FileNotFoundError as error:
-                return _nothing(error)
+                _no_object(error)
+                return None
 
     def write(self, name: str, content: bytes) -> None:
         with self._asked():
@@ -281,7 +282,7 @@ class Bucket:
             try:
                 found = self._files.ls(self._at(below), detail=False)
             except FileNotFoundError as error:
-                _nothing(error)
+                _no_object(error)
                 return []
         return sorted(str(path).rpartition("/")[2] for path in found)
 
@@ -325,8 +326,8 @@ def _callback(told: Told) -> Any:
     return Each()
 
 
-def _nothing(error: FileNotFoundError) -> None:
-    """No object of that name. Without even a bucket, nothing can ever be found."""
+def _no_object(error: FileNotFoundError) -> None:
+    """Refused where there is not even a bucket: nothing could ever be found in it."""
     if _code(error) == "NoSuchBucket":
         raise Refused("there is no such bucket")
 

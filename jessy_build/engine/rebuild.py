@@ -4,7 +4,7 @@ Plan and executor both ask here, with the same keys, so that a plan cannot lie.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.store import Damaged, Store
@@ -58,6 +58,8 @@ class Rebuilder:
     holds: Holds
     before: Mapping[str, Artifact]
     """The artifacts of this recipe's last build, by step: only to say what changed since."""
+    deliver: frozenset[str] = field(default=frozenset(), kw_only=True)
+    """Steps whose files must lie here, not only in a shared store. None for a plan."""
 
     def decide(self, step: Step, made: Mapping[str, Artifact]) -> Decision:
         """`made` holds the artifacts known so far, by step."""
@@ -71,7 +73,10 @@ class Rebuilder:
         if artifact is None:
             return Run(action, self._why(step, action))
         try:
-            self.store.glance(artifact)
+            if step.name in self.deliver:
+                self.store.bring(artifact, step.name)
+            else:
+                self.store.glance(artifact)
         except Damaged as damage:
             return Run(action, Reason(str(damage)))
         if not self.holds(step, artifact):

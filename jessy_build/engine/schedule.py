@@ -59,7 +59,7 @@ class Inputs(Mapping[str, Path]):
         maker = self._step.needs[name]
         self._asked.add(maker)
         try:
-            return self._store.view(self._made[maker])
+            return self._store.view(self._made[maker], self._step.name)
         except Damaged as damage:
             raise self._lost(maker, damage) from None
 

@@ -186,7 +186,7 @@ class Shared:
         try:
             done = 0
             for sha256, size in artifact.tree.values():
-                if not self._send(sha256, size, lambda now, before=done: told(before + now)):
+                if not self._send(sha256, size, _behind(done, told)):
                     return
                 done += size
             if artifact.key in self._wrong or not self._has_row(artifact.key):
@@ -441,6 +441,11 @@ def _lines(text: str) -> Iterator[Line]:
             *(stem, sample, attempt, usable is True and reply.stop == "end"),
             *(_compact(row["reply"]), _number(made_at), questions[stem]),
         )
+
+
+def _behind(done: int, told: Callable[[int], None]) -> Callable[[int], None]:
+    """Tells of one file when so many bytes of others are done already."""
+    return lambda now: told(done + now)
 
 
 def _order(line: Line) -> tuple[str, int, int]:
