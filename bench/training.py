@@ -93,7 +93,7 @@ def measured(base: Path, steps: int) -> dict[str, object]:
     from jessy_build import blas
     from jessy_build.chat import Chat
     from jessy_build.trainers import _batches, _model, _result, _rows
-    from jessy_build.trainers.lora import Lora
+    from jessy_build.trainers.config import Lora
 
     learner = _model.learner(base, Lora(), seed=42)
     gflops = blas.probe()

@@ -11,7 +11,8 @@ from typing import Any
 
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.trainers._session import Session
-from jessy_build.trainers.lora import Config, TrainJob
+from jessy_build.trainers.config import Config
+from jessy_build.trainers.lora import TrainJob
 
 PATHS = ("base", "dataset", "out", "work")
 

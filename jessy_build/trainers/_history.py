@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from jessy_build.trainers._batches import Packed
-from jessy_build.trainers.lora import Best, Config, Point, Validation
+from jessy_build.trainers.config import Config
+from jessy_build.trainers.lora import Best, Point, Validation
 
 LOWEST = "the lowest loss on the validation rows"
 LAST = "the last step"

@@ -9,7 +9,7 @@ from typing import Any
 from jessy_build import blas
 from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _activations, _linears, _loss, _norms, _team
-from jessy_build.trainers.lora import Lora
+from jessy_build.trainers.config import Lora
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from jessy_build.trainers.lora import Optimizer
+from jessy_build.trainers.config import Optimizer
 
 
 def rate(config: Optimizer, updates: int) -> Callable[[Any], Any]:

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _checkpoint, _process, lora
-from jessy_build.trainers.lora import Config, Progress, TrainingRun, TrainJob
+from jessy_build.trainers.config import Config
+from jessy_build.trainers.lora import Progress, TrainingRun, TrainJob
 from tests.trainers.rows import write_dataset
 
 mx: Any = pytest.importorskip("mlx.core")

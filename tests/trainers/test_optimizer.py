@@ -6,7 +6,7 @@ mx: Any = pytest.importorskip("mlx.core")
 nn: Any = pytest.importorskip("mlx.nn")
 
 from jessy_build.trainers import _optimizer  # noqa: E402
-from jessy_build.trainers.lora import Optimizer  # noqa: E402
+from jessy_build.trainers.config import Optimizer  # noqa: E402
 
 
 def rates(updates: int, **settings: Any) -> list[float]:

@@ -15,7 +15,7 @@ from mlx.utils import tree_flatten, tree_unflatten  # noqa: E402
 from jessy_build.trainers import _batches, _loss, _model  # noqa: E402
 from jessy_build.trainers._rows import Row  # noqa: E402
 from jessy_build.trainers._team import Team  # noqa: E402
-from jessy_build.trainers.lora import Lora  # noqa: E402
+from jessy_build.trainers.config import Lora  # noqa: E402
 
 ROWS = [
     Row(
