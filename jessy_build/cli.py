@@ -9,6 +9,7 @@ import errno
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -189,14 +190,23 @@ def _remember(recipe: str, workspace: "Workspace", result: "Result", began: int)
 
 
 def diff(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.steps import compare
+    from jessy_build.steps import compare, diff_lines, diff_markdown, diff_words
 
-    left, right = compare.side(args.left, args.set), compare.side(args.right, args.set)
-    found = compare.compare(left, right)
+    if args.json + args.md + args.html > 1:
+        console.warn("--json, --md and --html are three answers", "ask for one of them")
+        return WRONG
+    found = compare.diff(args.left, args.right, args.set, full=args.full)
     if args.json:
-        console.json_document(compare.document(left, right, found))
-    for line in compare.lines(left, right, found):
-        console.line(line)
+        console.json_document(asdict(found))
+    elif args.md:
+        console.write(diff_markdown.markdown(found))
+    elif args.html:
+        from jessy_build.reports import diff_html
+
+        console.write(diff_html.render(diff_words.view(found)))
+    else:
+        for line in diff_lines.lines(found, full=args.full):
+            console.line(line)
     return OK if found.same else DIFFERENT
 
 
@@ -324,11 +334,15 @@ def parser() -> argparse.ArgumentParser:
     )
     sub = add(
         diff,
-        "compare two recipes, builds (build:12) or revisions (HEAD~1:recipes/quickstart.yaml)",
+        "compare two recipes, lock files, builds (build:12), revisions"
+        " (HEAD~1:recipes/quickstart.yaml) or models in Ollama (ollama:jessy:v2)",
         "jessy diff build:1 recipes/quickstart.yaml",
     )
     sub.add_argument("left", metavar="A")
     sub.add_argument("right", metavar="B")
+    sub.add_argument("--full", action="store_true", help="what is the same, too")
+    sub.add_argument("--md", action="store_true", help="Markdown, for a pull request")
+    sub.add_argument("--html", action="store_true", help="one HTML page, to standard output")
     _add_set(sub)
     sub = add_for_recipe(
         chat, "talk to the model that was built", "jessy chat recipes/quickstart.yaml"

@@ -4,6 +4,7 @@ Everything goes to a candidate tag first. Only when the server renders the train
 and gives an answer is the candidate copied over the live tags.
 """
 
+import ast
 import ipaddress
 import json
 import re
@@ -89,6 +90,74 @@ def serving(host: str, tag: str, timeout: float = 0.3) -> str | None:
     found = _glance(host, "/api/tags", timeout)
     models = found.get("models") or () if found else ()
     return next((str(m["digest"]) for m in models if m.get("name") == tag), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server tells of a model that it has."""
+
+    tag: str
+    digest: str
+    bytes: int
+    """Of all layers, the weights foremost."""
+    quantization: str
+    """As Ollama writes it: F16, Q8_0, Q4_K_M."""
+    weights: str | None
+    """The sha256 of the GGUF file that it runs; None where the server does not say."""
+    parameters: Mapping[str, Any]
+    system: str
+    template: str
+    messages: tuple[tuple[str, str], ...]
+    """Role and text of the turns before every conversation."""
+
+
+def show(host: str, tag: str, *, allow_remote: bool) -> Served:
+    """StepError when nobody answers there, or the model is not known."""
+    server = _Server(host, allow_remote=allow_remote)
+    if version(host, QUICK_SECONDS) is None:
+        raise StepError(f"no Ollama answers at {host}", hint="start it: ollama serve")
+    tag = tag if ":" in tag else f"{tag}:latest"
+    listed = server.get("/api/tags", what="list its models").get("models") or ()
+    entry = next((model for model in listed if model.get("name") == tag), None)
+    if entry is None:
+        names = [str(model.get("name")) for model in listed]
+        raise StepError(
+            f"Ollama at {host} has no model {tag}",
+            hint=f"it has {', '.join(names[:8])}" if names else "it has none yet",
+        )
+    told = server.ask("/api/show", {"model": tag}, what="show the model")
+    weights = _WEIGHTS.search(str(told.get("modelfile") or ""))
+    return Served(
+        tag=tag,
+        digest=str(entry.get("digest", "")),
+        bytes=int(entry.get("size") or 0),
+        quantization=str((told.get("details") or {}).get("quantization_level") or ""),
+        weights=weights[1] if weights else None,
+        parameters=_parameters(str(told.get("parameters") or "")),
+        system=str(told.get("system") or ""),
+        template=str(told.get("template") or ""),
+        messages=tuple(
+            (str(m.get("role")), str(m.get("content"))) for m in told.get("messages") or ()
+        ),
+    )
+
+
+_WEIGHTS = re.compile(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    """Lines of a name and a value in Go's own notation; `stop` may come several times."""
+    found: dict[str, Any] = {}
+    for line in text.splitlines():
+        name, _, said = line.strip().partition(" ")
+        if not name:
+            continue
+        try:
+            value = ast.literal_eval(said.strip())
+        except (ValueError, SyntaxError):
+            value = said.strip()
+        found[name] = (*found.get(name, ()), value) if name == "stop" else value
+    return found
 
 
 def deploy(order: Deployment, progress: Progress) -> Deployed:

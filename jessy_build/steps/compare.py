@@ -1,114 +1,178 @@
-"""Bring the two sides of `diff` to one shape: a recipe, a build of the past, or a git revision."""
+"""Two sides → what differs between them, section by section. Runs nothing, asks no network."""
 
-import io
-import re
-import subprocess
-import tarfile
-import tempfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from jessy_build import settings as machine
-from jessy_build.diagnostics import StepError
-from jessy_build.engine.store import Store
-from jessy_build.plan.diff import Change, Diff, Side, diff, shown
-from jessy_build.recipe.load import load
-from jessy_build.steps import builds
+from jessy_build.plan import fields, relations, rows
+from jessy_build.plan.diff import Category, Change, Diff, Field, Named, StepChange
+from jessy_build.plan.relations import Known
+from jessy_build.steps import diff_metrics, diff_served, side_rows
+from jessy_build.steps.sides import Side, pair
 
-BUILD = re.compile(r"build:(\d+)")
-REVISION = re.compile(r"(?P<rev>[^:]+):(?P<path>.+\.ya?ml)")
-
-
-def side(text: str, overrides: Sequence[str]) -> Side:
-    """`build:N`, `REV:path.yaml` or a recipe's path. Overrides apply to recipes on disk."""
-    if match := BUILD.fullmatch(text):
-        return _build(int(match[1]))
-    if not Path(text).exists() and (match := REVISION.fullmatch(text)):
-        return _revision(match["rev"], match["path"])
-    return _recipe(Path(text), text, overrides)
+KEPT = "rows that passed validation"
+GENERATED = "rows as they were generated"
 
 
-def compare(left: Side, right: Side) -> Diff:
-    return diff(left, right)
+def diff(left: str, right: str, overrides: Sequence[str] = (), *, full: bool = False) -> Diff:
+    """Of two sides as they are typed. Only what differs, unless all is asked for."""
+    return compare(*pair(left, right, overrides), full=full)
 
 
-def lines(left: Side, right: Side, found: Diff) -> Iterator[str]:
-    if found.same:
-        yield f"{left.name} and {right.name} are the same"
-        return
-    yield f"{left.name} → {right.name}"
-    yield from _section("fields", found.fields)
-    if found.steps or found.only_left or found.only_right:
-        yield "steps with other parameters"
-        for name, changes in found.steps.items():
-            yield f"  {name:24} {', '.join(change.field for change in changes)}"
-        for name in found.only_left:
-            yield f"  {name:24} only in {left.name}"
-        for name in found.only_right:
-            yield f"  {name:24} only in {right.name}"
+def compare(left: Side, right: Side, *, full: bool = False) -> Diff:
+    everything = _everything(left, right, full)
+    differing = {name: tuple(filter(_differs, found)) for name, found in everything.items()}
+    return Diff(
+        format=2,
+        left=Named(left.name, left.kind, left.model),
+        right=Named(right.name, right.kind, right.model),
+        same=not any(differing.values()),
+        notes=tuple(_notes(left, right, differing)),
+        shared=sum(step.relation == "shared" for step in everything["steps"]),
+        **(everything if full else differing),
+    )
 
 
-def document(left: Side, right: Side, found: Diff) -> dict[str, Any]:
+def _everything(left: Side, right: Side, full: bool) -> dict[str, tuple[Any, ...]]:
     return {
-        "format": 1,
-        "left": left.name,
-        "right": right.name,
-        "same": found.same,
-        "fields": [_entry(change) for change in found.fields],
-        "steps": {name: [_entry(c) for c in changes] for name, changes in found.steps.items()},
-        "only_left": list(found.only_left),
-        "only_right": list(found.only_right),
+        "fields": _fields(left, right, full),
+        "steps": relations.compare(left.known, right.known) if _built_of(left, right) else (),
+        "categories": tuple(_categories(left, right, full)),
+        "artifacts": tuple(diff_metrics.products(left, right)),
+        "metrics": tuple(diff_metrics.metrics(left, right)),
+        "cost": tuple(diff_metrics.costs(left, right)),
+        "served": diff_served.compare(left, right)[0],
     }
 
 
-def _entry(change: Change) -> dict[str, Any]:
-    return {"field": change.field, "old": change.old, "new": change.new}
+def _built_of(left: Side, right: Side) -> bool:
+    return bool(left.known and right.known)
 
 
-def _section(title: str, changes: Sequence[Change]) -> Iterator[str]:
-    if changes:
-        yield title
-    width = max((len(change.field) for change in changes), default=0)
-    for change in changes:
-        yield f"  {change.field:{width}}  {shown(change.old)} → {shown(change.new)}"
+def _differs(entry: Any) -> bool:
+    match entry:
+        case StepChange():
+            return entry.relation != "shared"
+        case Category():
+            items = entry.items
+            moved = items is not None and (items.added or items.removed or items.changed)
+            return bool(moved or entry.old != entry.new or any(c.old != c.new for c in entry.cells))
+        case Field():
+            return bool(entry.old != entry.new or entry.lines)
+    return bool(entry.old != entry.new)
 
 
-def _recipe(path: Path, name: str, overrides: Sequence[str]) -> Side:
-    workspace = builds.open_workspace(load(path, overrides))
-    recipe = workspace.loaded.recipe.model_dump(mode="json")
-    return Side(name, recipe, {step.name: step.params for step in workspace.plan})
+# Fields
 
 
-def _build(number: int) -> Side:
-    # A build is looked up in the store of the project that the user stands in.
-    store = Store(machine.load(Path("recipe.yaml")).store)
-    for build in store.ledger.builds():
-        if build.id == number:
-            found = {step: store.find(key) for step, key in build.steps.items()}
-            params = {s: a.preimage["params"] for s, a in found.items() if a is not None}
-            return Side(f"build:{number}", build.config, params)
-    known = ", ".join(f"build:{build.id}" for build in store.ledger.builds()[:5])
-    raise StepError(
-        f"there is no build {number} in {store.root}",
-        hint=f"the last ones: {known}" if known else "nothing has been built here yet",
+def _fields(left: Side, right: Side, full: bool) -> tuple[Field, ...]:
+    contents = {change.field: change for change in _contents(left.known, right.known)}
+    old, new = left.config, right.config
+    if old is None or new is None:
+        old = new = {}
+    side = right if right.workspace is not None else left
+    return fields.compare(old, new, contents, side.where, full=full)
+
+
+def _contents(left: Mapping[str, Known], right: Mapping[str, Known]) -> Iterator[Change]:
+    """What the files behind the fields say otherwise, as far as it changes a step.
+
+    A remark in a template renders to nothing: then no step was told anything else.
+    """
+    for name, new in right.items():
+        old = left.get(name)
+        if old is not None and old.about and new.about and new.kind != "report":
+            yield from relations.changes(old, new)
+
+
+# Rows
+
+
+def _categories(left: Side, right: Side, full: bool) -> Iterator[Category]:
+    if not _built_of(left, right):
+        return
+    names = list(dict.fromkeys([*side_rows.categories(right), *side_rows.categories(left)]))
+    kept = _kept(left, right)
+    for name in names:
+        if _same_rows(left, right, name) and not kept:
+            if full:
+                yield _counted(left, right, name, full)
+            continue
+        yield _category(left, right, name, kept, full)
+
+
+def _same_rows(left: Side, right: Side, category: str) -> bool:
+    old, new = (side.known.get(f"generate:{category}") for side in (left, right))
+    if old is None or new is None:
+        return False
+    return (old.key is not None and old.key == new.key) or (
+        old.output is not None and old.output == new.output
     )
 
 
-def _revision(revision: str, path: str) -> Side:
-    """The recipe with all that stood around it then, unpacked aside; no checkout is touched."""
-    archive = subprocess.run(
-        ["git", "archive", "--format=tar", revision], capture_output=True, check=False
-    )
-    if archive.returncode:
-        reason = archive.stderr.decode(errors="replace").strip()
-        raise StepError(f"git knows no revision '{revision}': {reason}", hint="see: git log")
-    with tempfile.TemporaryDirectory(prefix="jessy-") as folder:
-        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-            tar.extractall(folder, filter="data")
-        if not (Path(folder) / path).is_file():
-            raise StepError(
-                f"there is no {path} in {revision}", hint=f"see: git ls-tree {revision}"
+def _kept(left: Side, right: Side) -> tuple[side_rows.Rows, side_rows.Rows] | None:
+    """What reaches the training, where both sides know it and it differs."""
+    old, new = left.known.get("validate"), right.known.get("validate")
+    if old is None or new is None or (old.output is not None and old.output == new.output):
+        return None
+    before, after = side_rows.kept(left), side_rows.kept(right)
+    return None if before is None or after is None else (before, after)
+
+
+def _counted(left: Side, right: Side, name: str, full: bool) -> Category:
+    old, new = _cells(left, name), _cells(right, name)
+    table = () if old is None or new is None else rows.cells(old, new, full=full)
+    return Category(name, _total(left, name, old), _total(right, name, new), table)
+
+
+def _total(side: Side, name: str, cells: Mapping[rows.Label, int] | None) -> int | None:
+    return side_rows.total(side, name) if cells is None else sum(cells.values())
+
+
+def _cells(side: Side, name: str) -> Mapping[rows.Label, int] | None:
+    if f"generate:{name}" not in side.known:
+        return {}
+    return side_rows.cells(side, name)
+
+
+def _category(
+    left: Side,
+    right: Side,
+    name: str,
+    kept: tuple[side_rows.Rows, side_rows.Rows] | None,
+    full: bool,
+) -> Category:
+    counted = _counted(left, right, name, full)
+    if kept is not None:
+        items = rows.compare(kept[0].get(name, ()), kept[1].get(name, ()), KEPT)
+        return replace(counted, items=items)
+    old, new = _generated(left, name), _generated(right, name)
+    if old is not None and new is not None:
+        return replace(counted, items=rows.compare(old, new, GENERATED))
+    lacking = [s.name for s, found in ((left, old), (right, new)) if found is None]
+    why = f"the rows of {' and '.join(lacking)} are not known here: only counts are compared"
+    return replace(counted, unknown=why)
+
+
+def _generated(side: Side, name: str) -> Sequence[rows.Row] | None:
+    return side_rows.generated(side, name) if f"generate:{name}" in side.known else ()
+
+
+# Notes
+
+
+def _notes(left: Side, right: Side, differing: Mapping[str, tuple[Any, ...]]) -> Iterator[str]:
+    yield from left.notes
+    yield from right.notes
+    yield from diff_served.compare(left, right)[1]
+    older = [s.step for s in differing["steps"] if s.because.startswith("the step's version")]
+    if older and not differing["fields"]:
+        yield (
+            f"both say the same; they differ since another version of this program made one of"
+            f" them: {', '.join(older)}"
+        )
+    for side in (left, right):
+        if side.workspace is not None and "train" in side.known and "train" not in side.blocks:
+            yield (
+                f"{side.name} has not been built as it stands: what it comes out as is not known"
             )
-        (Path(folder) / "pyproject.toml").touch()
-        return _recipe(Path(folder) / path, f"{revision}:{path}", ())

@@ -1,0 +1,263 @@
+"""What came out of two versions: files, losses, answers, costs; and which of it compares at all."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jessy_build.plan import interval
+from jessy_build.plan.diff import Cost, File, Metric, Product, Verdict
+from jessy_build.reports import figures
+from jessy_build.steps import side_rows
+from jessy_build.steps.sides import Side
+
+FILES: Mapping[str, tuple[str, str]] = {
+    "base": ("fetch", ""),
+    "adapter": ("train", "adapter"),
+    "gguf": ("gguf", "file"),
+    "Modelfile": ("deploy", "modelfile"),
+}
+"""Product → step and the figure in its block; '' for the block itself."""
+
+MEASURES = {
+    "input": "input tokens",
+    "cached_input": "cached input tokens",
+    "output": "output tokens",
+}
+
+OTHER_ROWS = "measured on other held-out rows"
+OTHER_LIMIT = "answers had another limit of tokens"
+NO_PAIRS = "the two were asked other prompts"
+NO_ANSWERS = "the answers are not in this store, so they cannot be paired"
+OTHER_MACHINE = "measured on another machine"
+ONE_RUN = "one run each; another run or a busier machine takes other times"
+
+
+def products(left: Side, right: Side) -> Iterator[Product]:
+    for name, (step, figure) in FILES.items():
+        old, new = _file(left, step, figure), _file(right, step, figure)
+        if old is not None and new is not None:
+            yield Product(name, old, new)
+
+
+def _file(side: Side, step: str, figure: str) -> File | None:
+    block = side.blocks.get(step)
+    told = (block.figures.get(figure) if figure else block.figures) if block else None
+    if not told or "bytes" not in told or "sha256" not in told:
+        return None
+    return File(told["bytes"], told["sha256"])
+
+
+# Metrics
+
+
+def metrics(left: Side, right: Side) -> Iterator[Metric]:
+    yield from _row_counts(left, right)
+    yield from _training(left, right)
+    yield from _answers(left, right)
+
+
+def _row_counts(left: Side, right: Side) -> Iterator[Metric]:
+    for name, part in (("rows trained on", "train"), ("rows held out", "valid")):
+        old, new = (_figure(side, "assemble", part, "rows") for side in (left, right))
+        if old is not None and new is not None:
+            yield Metric(name, "rows", old, new, "same" if old == new else "changed")
+
+
+def _training(left: Side, right: Side) -> Iterator[Metric]:
+    old, new = (_figure(side, "train", "validation_loss") for side in (left, right))
+    if old is not None and new is not None:
+        rows = [_figure(side, "assemble", "valid", "sha256") for side in (left, right)]
+        comparable = rows[0] == rows[1]
+        verdict = _by_value(old, new) if comparable else "not comparable"
+        note = "" if comparable else OTHER_ROWS
+        yield Metric("validation loss", "", old, new, verdict, note=note)
+    old, new = (_figure(side, "train", "best_step") for side in (left, right))
+    if old is not None and new is not None:
+        yield Metric("best step", "", old, new, "same" if old == new else "changed")
+
+
+def _by_value(old: float, new: float) -> Verdict:
+    return "same" if old == new else ("better" if new < old else "worse")
+
+
+@dataclass(frozen=True)
+class _Measure:
+    name: str
+    unit: str
+    of: Callable[[Mapping[str, Any]], float]
+    middle: Callable[[Sequence[float]], float | None]
+    sign: int
+    """1 where more is better, -1 where less is."""
+    in_block: Callable[[Side], float | None]
+
+
+def _share(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _ended(side: Side) -> float | None:
+    asked, ended = _figure(side, "evaluate", "prompts"), _figure(side, "evaluate", "tuned", "ended")
+    return ended / asked if asked and ended is not None else None
+
+
+ASKED = (
+    _Measure(
+        *("median answer", "tokens", lambda answer: answer["tokens"], figures.median, -1),
+        lambda side: _figure(side, "evaluate", "tuned", "median_tokens"),
+    ),
+    _Measure(
+        *("median time to answer", "s", lambda answer: answer["seconds"], figures.median, -1),
+        lambda side: None,
+    ),
+    _Measure(
+        *("answers that end by themselves", "share", lambda answer: float(answer["stopped"])),
+        *(_share, 1, _ended),
+    ),
+)
+
+
+def _answers(left: Side, right: Side) -> Iterator[Metric]:
+    """Prompt by prompt, where the same were asked: how often, not how much, may be chance."""
+    if _same_artifact(left, right, "evaluate") or not _both_evaluated(left, right):
+        yield from _unpaired(left, right, "")
+        return
+    before, after = _asked(left), _asked(right)
+    if before is None or after is None:
+        yield from _unpaired(left, right, NO_ANSWERS)
+        return
+    if _limit(left) != _limit(right):
+        yield from _unpaired(left, right, OTHER_LIMIT)
+        return
+    pairs = [(before[key], after[key]) for key in after if key in before]
+    if not pairs:
+        yield from _unpaired(left, right, NO_PAIRS)
+        return
+    for measure in ASKED:
+        yield _paired(measure, pairs, _time_note(measure, left, right))
+
+
+def _both_evaluated(left: Side, right: Side) -> bool:
+    return "evaluate" in left.blocks and "evaluate" in right.blocks
+
+
+def _unpaired(left: Side, right: Side, why: str) -> Iterator[Metric]:
+    for measure in ASKED:
+        old, new = measure.in_block(left), measure.in_block(right)
+        if old is not None and new is not None:
+            verdict: Verdict = "same" if not why and old == new else "not comparable"
+            yield Metric(measure.name, measure.unit, old, new, verdict, note=why)
+
+
+def _paired(
+    measure: _Measure, pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], note: str
+) -> Metric:
+    old = [measure.of(before) for before, _ in pairs]
+    new = [measure.of(after) for _, after in pairs]
+    found = interval.of([b - a for a, b in zip(old, new, strict=True)])
+    verdict: Verdict = "not comparable"
+    if note != OTHER_MACHINE:
+        verdict = _verdict(measure, found, old == new)
+    return Metric(
+        measure.name,
+        measure.unit,
+        measure.middle(old),
+        measure.middle(new),
+        verdict,
+        difference=found.mean if found else None,
+        low=found.low if found else None,
+        high=found.high if found else None,
+        pairs=len(pairs),
+        note=note,
+    )
+
+
+def _verdict(measure: _Measure, found: interval.Interval | None, equal: bool) -> Verdict:
+    if equal:
+        return "same"
+    if found is None or not found.shows_a_difference:
+        return "no difference shown"
+    return "better" if found.mean * measure.sign > 0 else "worse"
+
+
+def _time_note(measure: _Measure, left: Side, right: Side) -> str:
+    if measure.unit != "s":
+        return ""
+    machines = [_machine(side) for side in (left, right)]
+    return OTHER_MACHINE if None not in machines and machines[0] != machines[1] else ONE_RUN
+
+
+def _machine(side: Side) -> str | None:
+    """Of the training: evaluation of the same build ran where it did."""
+    made = side.artifacts.get("train")
+    cpu = (made.facts.get("machine") or {}).get("cpu") if made else None
+    return str(cpu) if cpu else None
+
+
+def _asked(side: Side) -> dict[tuple[str, int], Mapping[str, Any]] | None:
+    made = side.artifacts.get("evaluate")
+    if made is None:
+        return None
+    seen: Counter[str] = Counter()
+    found = {}
+    for row in made.facts.get("rows", ()):
+        found[row["prompt"], seen[row["prompt"]]] = row["tuned"]
+        seen[row["prompt"]] += 1
+    return found
+
+
+def _limit(side: Side) -> Any:
+    made = side.artifacts.get("evaluate")
+    return made.preimage["params"].get("max_tokens") if made else None
+
+
+def _same_artifact(left: Side, right: Side, step: str) -> bool:
+    old, new = left.blocks.get(step), right.blocks.get(step)
+    return old is not None and new is not None and old.key == new.key
+
+
+def _figure(side: Side, step: str, *names: str) -> Any:
+    block = side.blocks.get(step)
+    value: Any = block.figures if block else None
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+# Cost
+
+
+def costs(left: Side, right: Side) -> Iterator[Cost]:
+    """By category, then in sum; only where both sides know what they cost."""
+    names = list(dict.fromkeys([*side_rows.categories(right), *side_rows.categories(left)]))
+    sums: dict[str, list[float | None]] = {}
+    for category in names:
+        old, new = _cost(left, category), _cost(right, category)
+        for measure in [*MEASURES.values(), "dollars"]:
+            was, now = (side.get(measure, 0) if side is not None else None for side in (old, new))
+            kept = sums.setdefault(measure, [0, 0])
+            sums[measure] = [
+                None if value is None or total is None else total + value
+                for total, value in zip(kept, (was, now), strict=True)
+            ]
+            if was is not None and now is not None and (was or now):
+                yield Cost(category, measure, was, now)
+    if len(names) > 1:
+        for measure, (was, now) in sums.items():
+            if was is not None and now is not None and (was or now):
+                yield Cost("total", measure, was, now)
+
+
+def _cost(side: Side, category: str) -> Mapping[str, float | None] | None:
+    """None where it is not known. Nothing, where the side has no such category or asks nobody."""
+    step = f"generate:{category}"
+    block = side.blocks.get(step)
+    if block is None:
+        return None if step in side.known else {}
+    tokens = block.figures.get("tokens") or {}
+    found: dict[str, float | None] = {
+        said: tokens[name] for name, said in MEASURES.items() if tokens.get(name)
+    }
+    if tokens:
+        found["dollars"] = block.figures.get("usd")
+    return found
