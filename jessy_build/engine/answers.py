@@ -25,6 +25,7 @@ create table if not exists replies (
   usable integer not null, reply text not null, made_at real not null,
   primary key (stem, sample, attempt)
 );
+create index if not exists replies_usable on replies (stem, usable, sample);
 create table if not exists spent (
   build integer not null, step text not null, teacher text not null, model text not null,
   measures text not null, primary key (build, step, teacher, model)
@@ -91,26 +92,34 @@ class Answers:
                 self._add_spent(entry)
         self._known.update(new)
 
-    def usable(self, stem: str) -> set[int]:
-        """The samples that have an answer which can become an example."""
-        rows = self._rows("select sample from replies where stem = ? and usable", stem)
-        return {sample for (sample,) in rows}
-
-    def failed(self, stem: str) -> dict[int, int]:
-        """Sample → attempts made so far, of those samples that no attempt has filled."""
-        sql = (
-            "select sample, max(attempt) + 1 from replies where stem = ?"
-            " group by sample having not max(usable)"
+    def usable(self, stems: Sequence[str]) -> set[tuple[str, int]]:
+        """The stems and samples that have an answer which can become an example."""
+        return set(
+            self._rows(
+                "select stem, sample from json_each(?) cross join replies"
+                " on stem = json_each.value where usable",
+                json.dumps(stems),
+            )
         )
-        return dict(self._rows(sql, stem))
 
-    def of(self, stem: str) -> Iterator[Answer]:
-        """Every answer to the question, by sample and attempt."""
-        sql = (
-            "select sample, attempt, usable, reply, made_at from replies where stem = ?"
-            " order by sample, attempt"
+    def failed(self, stems: Sequence[str]) -> dict[tuple[str, int], int]:
+        """Stem and sample → attempts so far, where no attempt has filled the sample."""
+        rows = self._rows(
+            "select stem, sample, max(attempt) + 1 from json_each(?) cross join replies"
+            " on stem = json_each.value group by stem, sample having not max(usable)",
+            json.dumps(stems),
         )
-        for sample, attempt, usable, reply, made_at in self._rows(sql, stem):
+        return {(stem, sample): attempts for stem, sample, attempts in rows}
+
+    def of(self, stems: Sequence[str]) -> Iterator[Answer]:
+        """Every answer to the questions; the attempts of a sample in their order."""
+        rows = self._rows(
+            "select stem, sample, attempt, usable, reply, made_at"
+            " from json_each(?) cross join replies on stem = json_each.value"
+            " order by stem, sample, attempt",
+            json.dumps(stems),
+        )
+        for stem, sample, attempt, usable, reply, made_at in rows:
             yield Answer(stem, sample, attempt, bool(usable), json.loads(reply), made_at)
 
     def one(self, stem: str, sample: int, attempt: int) -> Answer | None:

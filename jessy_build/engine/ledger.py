@@ -12,8 +12,9 @@ from typing import Any
 
 from jessy_build.engine import answers, decisions, disk
 
-VERSION = 4
+VERSION = 5
 """Of the tables. An older file gets what it lacks; what was paid for is never dropped."""
+NOTES = 64
 SCHEMA = f"""
 {answers.SCHEMA}
 {decisions.SCHEMA}
@@ -31,6 +32,9 @@ create table if not exists builds (
   id integer primary key, recipe text not null, name text not null, version text not null,
   status text not null, started real not null, seconds real, steps text, config text not null
 );
+create table if not exists notes (
+  name text primary key, value blob not null, made_at real not null
+) without rowid;
 create table if not exists files (
   path text primary key, size integer, mtime integer, ctime integer, inode integer, digest text
 ) without rowid;
@@ -195,6 +199,20 @@ class Ledger:
         where = " where recipe = ?" if recipe else ""
         rows = self._rows(f"{sql}{where} order by id desc", *([recipe] if recipe else []))
         return [_build(row) for row in rows]
+
+    def note(self, name: str) -> bytes | None:
+        rows = self._rows("select value from notes where name = ?", name)
+        return rows[0][0] if rows else None
+
+    def set_note(self, name: str, value: bytes) -> None:
+        """What is dear to work out and can be worked out again: only the newest are kept."""
+        with self._writing() as db:
+            db.execute("insert or replace into notes values (?,?,?)", (name, value, time.time()))
+            db.execute(
+                "delete from notes where name not in"
+                " (select name from notes order by made_at desc limit ?)",
+                (NOTES,),
+            )
 
     def file(self, path: str) -> tuple[int, int, int, int, str] | None:
         rows = self._rows(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from jessy_build.engine.files import FileDigests
 from jessy_build.engine.kind import StepKind
+from jessy_build.engine.ledger import Ledger
 from jessy_build.plan.step import Plan
 from jessy_build.steps import (
     assemble,
@@ -48,12 +49,12 @@ def pools(recipe: "Recipe") -> dict[str, int]:
     return {**POOLS, **{str(name): size for name, size in recipe.pools.items()}}
 
 
-def plan(loaded: "LoadedRecipe", digests: FileDigests) -> Plan:
+def plan(loaded: "LoadedRecipe", ledger: Ledger) -> Plan:
     """The recipe as steps. Reads the user's files, asks no network."""
     steps = [
-        *fetch.expand(loaded, digests),
+        *fetch.expand(loaded, FileDigests(ledger)),
         *convert.expand(loaded),
-        *generate.expand(loaded),
+        *generate.expand(loaded, ledger),
         *validate.expand(loaded),
         *assemble.expand(loaded),
         *train.expand(loaded),

@@ -2,23 +2,25 @@
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from jessy_build import bases
 from jessy_build import settings as machine
-from jessy_build.engine.events import BuildFinished, BuildStarted, Event
-from jessy_build.engine.files import FileDigests
+from jessy_build.diagnostics import RecipeError, StepError
+from jessy_build.engine.events import BuildFinished, BuildStarted, Event, StepNote
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, Rebuilder
 from jessy_build.engine.schedule import Result, Scheduler
 from jessy_build.engine.store import Store
 from jessy_build.plan.step import Plan, Step
-from jessy_build.recipe.load import LoadedRecipe
+from jessy_build.recipe.load import LoadedRecipe, load
 from jessy_build.settings import Settings
-from jessy_build.steps import POOLS, STEPS, plan, publish
+from jessy_build.steps import STEPS, plan, pools, publish, remember
+
+CLOCK_NS = 50_000_000
+"""The clock of files lags behind the one that is asked for the time by a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Workspace:
 
     @cached_property
     def plan(self) -> Plan:
-        return plan(self.loaded, FileDigests(self.store.ledger))
+        return plan(self.loaded, self.store.ledger)
 
     @cached_property
     def rebuilder(self) -> Rebuilder:
@@ -46,25 +48,52 @@ class Workspace:
         found = {step: self.store.find(key) for step, (key, _) in latest.items()}
         return {step: artifact for step, artifact in found.items() if artifact is not None}
 
-    def decisions(self) -> dict[str, Decision]:
-        return self.rebuilder.plan(self.plan)
+    def decisions(self, until: str | None = None) -> dict[str, Decision]:
+        return self.rebuilder.plan(self.until(until))
+
+    def until(self, step: str | None) -> Plan:
+        """The whole plan, or the step and what it needs; StepError for one that is none."""
+        if step is None:
+            return self.plan
+        names = [known.name for known in self.plan]
+        if step not in names:
+            raise StepError(f"there is no step '{step}'", hint=f"steps: {', '.join(names)}")
+        return self.plan.until(step)
 
     def depends_on(self, result: Result) -> list[Path] | None:
         """Every file and folder that a build with nothing to do rests on; None if not known."""
-        recipe, origin = self.loaded.recipe, self.loaded.origin("base.model")
-        source = bases.parse(recipe.base.model)
+        recipe = self.loaded.recipe
         patterns = [p for t in recipe.teachers.values() if t.kind == "curated" for p in t.files]
         if any("**" in pattern for pattern in patterns):
             return None
-        files = {self.loaded.path, *(self.settings.project / name for name in self.loaded.files)}
-        if source.kind in ("path", "gguf"):
-            local = origin / source.fields["path"]
-            files |= {local, *local.rglob("*")} if local.is_dir() else {local}
-        # A file that newly matches a pattern changes the times of its folder.
-        files |= {path.parent for path in files}
+        files = self._read()
         for artifact in result.made.values():
             files |= {self.store.object(sha256) for sha256, _ in artifact.tree.values()}
         return sorted({*files, *publish.places(self.folder, result.made)})
+
+    def unchanged_since(self, moment: int) -> bool:
+        """Whether all that was read for this build is still so; `moment` is when that began.
+
+        In nanoseconds since the epoch. Where times leave a doubt it is all read once more.
+        """
+        times = [path.stat() for path in self._read() if path.exists()]
+        if all(max(s.st_mtime_ns, s.st_ctime_ns) < moment - CLOCK_NS for s in times):
+            return True
+        try:
+            now = Workspace(load(self.loaded.path), self.settings, self.store).plan
+        except (RecipeError, StepError):
+            return False
+        return [(s.name, s.params) for s in now] == [(s.name, s.params) for s in self.plan]
+
+    def _read(self) -> set[Path]:
+        """The user's files that this build read, and the folders they lie in."""
+        source = bases.parse(self.loaded.recipe.base.model)
+        files = {self.loaded.path, *(self.settings.project / name for name in self.loaded.files)}
+        if source.kind in ("path", "gguf"):
+            local = self.loaded.origin("base.model") / source.fields["path"]
+            files |= {local, *local.rglob("*")} if local.is_dir() else {local}
+        # A file that newly matches a pattern changes the times of its folder.
+        return files | {path.parent for path in files}
 
     @property
     def folder(self) -> Path:
@@ -78,21 +107,49 @@ class Workspace:
 
 def open_workspace(loaded: LoadedRecipe, env: Mapping[str, str] | None = None) -> Workspace:
     settings = machine.load(loaded.path, env)
-    return Workspace(loaded, settings, Store(settings.store))
+    return Workspace(loaded, settings, _store(loaded, settings))
 
 
-def build(workspace: Workspace, emit: Callable[[Event], None], until: str | None = None) -> Result:
-    """Run what must run, remember what was made, and lay it out for people."""
+def _store(loaded: LoadedRecipe, settings: Settings) -> Store:
+    store = Store(settings.store)
+    if address := settings.shared_store or loaded.recipe.store:
+        from jessy_build.engine import shared
+
+        origin = Path.cwd() if settings.shared_store else loaded.origin("store")
+        shared.join(store, address, origin, offline=settings.offline)
+    return store
+
+
+def build(
+    workspace: Workspace,
+    emit: Callable[[Event], None],
+    until: str | None = None,
+    *,
+    locked: bool = False,
+) -> Result:
+    """Run what must run, remember what was made, and lay it out for people.
+
+    `locked` writes the lock file: only for a recipe as it stands in its file, with no overrides.
+    """
+    from jessy_build.steps import lock
+
     recipe = workspace.loaded.recipe
-    steps = workspace.plan.until(until) if until else workspace.plan
+    steps = workspace.until(until)
     ledger = workspace.store.ledger
     started = time.monotonic()
-    build_id = ledger.begin_build(
-        workspace.id, recipe.name, recipe.version, recipe.model_dump(mode="json")
-    )
+    memory = remember.Memory(workspace)
+    emit = memory.watching(emit)
     emit(BuildStarted(recipe.name, recipe.version, tuple(step.name for step in steps)))
+    if workspace.store.shared:
+        workspace.store.shared.listen(emit)
     scheduler = Scheduler(
-        workspace.store, STEPS, workspace.rebuilder, emit, POOLS, workspace.settings, build_id
+        workspace.store,
+        STEPS,
+        replace(memory.rebuilder(), deliver=frozenset(publish.LAID_OUT)),
+        emit,
+        pools(recipe),
+        workspace.settings,
+        memory.build,
     )
     result, status = Result(), "interrupted"
     try:
@@ -102,12 +159,17 @@ def build(workspace: Workspace, emit: Callable[[Event], None], until: str | None
             reason = result.reasons.get(name)
             ledger.set_latest(workspace.id, name, artifact.key, [reason.text] if reason else [])
         publish.publish(workspace.folder, workspace.store, result.made)
+        if locked and (problem := lock.write(workspace, result.made)):
+            emit(StepNote("lock", problem))
+        if workspace.store.shared:
+            workspace.store.shared.settle(result.made.values())
+    except (StepError, OSError):
+        status = "failed"
+        raise
     finally:
         seconds = time.monotonic() - started
         keys = {name: artifact.key for name, artifact in result.made.items()}
-        # A full disk is said already; the row about it may well not fit any more.
-        with suppress(OSError):
-            ledger.end_build(build_id, status, seconds, keys)
+        memory.end(status, seconds, keys)
         reused = len(result.made) - len(result.ran)
         emit(BuildFinished(status, seconds, len(result.ran), reused))  # type: ignore[arg-type]
     return result

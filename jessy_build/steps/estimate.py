@@ -86,7 +86,7 @@ class _History:
         if isinstance(step.payload, Asking):
             return self._asking(step.payload)
         if step.kind == "generate":
-            rows = len(step.payload)
+            rows = step.payload.rows
             return replace(self._as_before(step, rows, "rows"), items=rows)
         if step.kind == "train":
             return self._training(step)
@@ -159,11 +159,7 @@ class _History:
         return next((a for a in artifacts if a.preimage["inputs"].get("base") == base), None)
 
     def planned_rows(self) -> int:
-        return sum(
-            step.payload.questions.rows if isinstance(step.payload, Asking) else len(step.payload)
-            for step in self.workspace.plan
-            if step.kind == "generate"
-        )
+        return sum(s.payload.rows for s in self.workspace.plan if s.kind == "generate")
 
     def _as_before(self, step: Step, amount: int | None = None, of: str = "") -> Estimate:
         """As long as the last time, or in proportion where the amount of work is known."""

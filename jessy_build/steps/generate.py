@@ -12,11 +12,12 @@ from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.events import StepProgress
 from jessy_build.engine.journal import Journal
 from jessy_build.engine.kind import Facts, Job, always
+from jessy_build.engine.ledger import Ledger
 from jessy_build.example import Example, Message, Origin, Reply, Request, example_id, write_jsonl
 from jessy_build.plan.slots import Slot
 from jessy_build.plan.step import Step
 from jessy_build.steps import items
-from jessy_build.steps.items import Cell, Questions
+from jessy_build.steps.items import Cell, Picked, Questions
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -40,12 +41,16 @@ class Asking:
     teacher: str
     questions: Questions
 
+    @property
+    def rows(self) -> int:
+        return self.questions.rows
 
-def expand(loaded: "LoadedRecipe") -> list[Step]:
-    return [_step(loaded, category) for category in loaded.recipe.categories]
+
+def expand(loaded: "LoadedRecipe", ledger: Ledger) -> list[Step]:
+    return [_step(loaded, category, ledger) for category in loaded.recipe.categories]
 
 
-def _step(loaded: "LoadedRecipe", category: str) -> Step:
+def _step(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Step:
     wanted = loaded.recipe.categories[category]
     config = loaded.recipe.teachers[wanted.teacher]
     step = Step(
@@ -57,10 +62,9 @@ def _step(loaded: "LoadedRecipe", category: str) -> Step:
         about=items.about(loaded, category),
     )
     if config.kind == "curated":
-        examples = items.curated(loaded, category)
-        params = {**step.params, "rows": items.digest_of(examples)}
-        return replace(step, params=params, payload=examples)
-    asked = items.questions(loaded, category)
+        picked = items.picked(loaded, category)
+        return replace(step, params={**step.params, "rows": picked.digest}, payload=picked)
+    asked = items.questions(loaded, category, ledger)
     return replace(
         step,
         params={**step.params, "items": asked.digest},
@@ -70,11 +74,10 @@ def _step(loaded: "LoadedRecipe", category: str) -> Step:
 
 
 def run(job: Job) -> Facts:
-    if not isinstance(job.step.payload, Asking):
-        examples: Sequence[Example] = job.step.payload
-        teacher = examples[0].origin.teacher
-        count = write_jsonl(job.out / "examples.jsonl", examples)
-        return {"rows": count, "asked": 0, "teacher": teacher}
+    if isinstance(job.step.payload, Picked):
+        picked = job.step.payload
+        count = write_jsonl(job.out / "examples.jsonl", picked.examples())
+        return {"rows": count, "asked": 0, "teacher": picked.teacher}
     import asyncio
 
     asking = job.step.payload
@@ -156,10 +159,9 @@ async def _ask_all(job: Job, asking: Asking) -> Counts:
 def _missing(job: Job, questions: Questions) -> Iterator[tuple[Cell, int, int]]:
     """Each item that is not filled, and the attempt it is at."""
     for cell in questions.cells:
-        failed = [job.answers.failed(stem) for stem in cell.stems]
+        failed = job.answers.failed(cell.stems)
         for ordinal in items.open_items(cell, job.answers):
-            tried = failed[ordinal % len(failed)].get(cell.sample(ordinal), 0)
-            yield cell, ordinal, tried
+            yield cell, ordinal, failed.get((cell.stem(ordinal), cell.sample(ordinal)), 0)
 
 
 async def _watch(job: Job) -> None:
@@ -184,7 +186,7 @@ class _Desk:
         first = self.asking.questions.request(cell, ordinal)
         problem = "every try so far was unusable"
         for number in range(attempt, TRIES):
-            problem = await self._ask(replace(first, attempt=number), cell.stem(ordinal))
+            problem = await self._ask(replace(first, attempt=number), cell, ordinal)
             self.counts.asked += 1
             self.counts.malformed += bool(problem)
             if not problem:
@@ -193,7 +195,7 @@ class _Desk:
                 return
         self.counts.short[self.asking.questions.slot(cell, ordinal)] = problem
 
-    async def _ask(self, request: Request, stem: str) -> str:
+    async def _ask(self, request: Request, cell: Cell, ordinal: int) -> str:
         """Returns why the answer cannot become an example; empty when it can.
 
         A place is given back once the answer is on the disk: a kill loses no more than there are.
@@ -205,9 +207,11 @@ class _Desk:
         )
         async with of_teacher, of_kind:
             reply = await self.teacher.ask(request)
-            problem = _problem(reply)
+            problem = _problem(reply, self.asking.questions.turns(cell, ordinal))
             await self.journal.add(
-                Answer(stem, request.sample, request.attempt, not problem, asdict(reply)),
+                Answer(
+                    cell.stem(ordinal), request.sample, request.attempt, not problem, asdict(reply)
+                ),
                 request.question,
                 self._spent(reply),
             )
@@ -228,12 +232,12 @@ class _Desk:
             )
 
 
-def _problem(reply: Reply) -> str:
+def _problem(reply: Reply, turns: int) -> str:
     """Why this answer cannot become an example; empty when it can."""
     if reply.stop != "end":
         return {"length": "cut off", "refusal": "refused"}[reply.stop]
     try:
-        teachers.parse(reply.text)
+        teachers.parse(reply.text, turns)
     except teachers.Malformed as malformed:
         return str(malformed)
     return ""
@@ -265,17 +269,17 @@ def _shortfall(asking: Asking, counts: Counts) -> StepError:
 def _examples(job: Job, asking: Asking, measured: Counter[str]) -> Iterator[Example]:
     """The rows in the order of their slots, a cell at a time; sums up what they once cost."""
     for cell in asking.questions.cells:
-        replies: dict[int, Reply] = {}
-        for stem in dict.fromkeys(cell.stems):
-            for answer in job.answers.of(stem):
-                if answer.usable and cell.first <= answer.sample < cell.first + cell.rows:
-                    replies.setdefault(answer.sample, Reply.of(answer.reply))
+        replies: dict[tuple[str, int], Reply] = {}
+        for answer in job.answers.of(cell.stems):
+            if answer.usable:
+                replies.setdefault((answer.stem, answer.sample), Reply.of(answer.reply))
         for ordinal in range(cell.rows):
-            reply = replies[cell.sample(ordinal)]
+            reply = replies[cell.stem(ordinal), cell.sample(ordinal)]
             measured.update({k: v for k, v in asdict(reply.usage).items() if v})
             origin = Origin(asking.teacher, reply.request)
             slot = asking.questions.slot(cell, ordinal)
-            yield _example(slot, teachers.parse(reply.text), origin)
+            turns = asking.questions.turns(cell, ordinal)
+            yield _example(slot, teachers.parse(reply.text, turns), origin)
 
 
 def _example(slot: Slot, messages: Sequence[Message], origin: Origin) -> Example:

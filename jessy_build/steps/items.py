@@ -7,19 +7,30 @@ one question unless its prompt reads their number, so a plan of 170,000 items re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import digest, teachers
 from jessy_build.engine.answers import Answers
-from jessy_build.example import Example, Origin, Request, example_id, request_digest, to_line
-from jessy_build.plan.slots import Slot, cells
+from jessy_build.engine.ledger import Ledger
+from jessy_build.example import Example, Origin, Request, example_id, request_digest
+from jessy_build.plan import slots
+from jessy_build.plan.slots import Slot
+from jessy_build.teachers import rows
+from jessy_build.teachers.rows import Row
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
     from jessy_build.recipe.model import Category
 
+VERSION = 1
+"""Of how a prompt becomes a question. Noted questions of another version are made anew."""
 NUMBERED = ("ordinal", "sample")
 """Names that make each item's prompt its own."""
+WORTH_NOTING = 1000
+"""Questions of one category. Fewer are made sooner than they are read."""
+STEM_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +42,16 @@ class Cell:
     level: str
     rows: int
     stems: tuple[str, ...]
-    first: int
-    """The sample number of item 0: cells that ask the same question draw apart."""
+    firsts: tuple[int, ...]
+    """For each question the number of its first sample here: no two items of a category that ask
+    the same share an answer."""
 
     def stem(self, ordinal: int) -> str:
         return self.stems[ordinal % len(self.stems)]
 
     def sample(self, ordinal: int) -> int:
-        return self.first + ordinal
+        turn, which = divmod(ordinal, len(self.stems))
+        return self.firsts[which] + turn
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,8 @@ class Questions:
     cells: tuple[Cell, ...]
     request: Callable[[Cell, int], Request]
     """Renders the prompt of one item, as attempt 0."""
+    turns: Callable[[Cell, int], int]
+    """Pairs of user and assistant in the answer for one item."""
 
     @property
     def rows(self) -> int:
@@ -64,7 +79,7 @@ class Questions:
         """Of every item's name and question, in order."""
         return digest.of_value(
             [
-                [c.topic, c.language, c.level, c.rows, c.first, digest.of_value(c.stems)]
+                [c.topic, c.language, c.level, c.rows, digest.of_value([c.stems, c.firsts])]
                 for c in self.cells
             ]
         )
@@ -91,55 +106,131 @@ class Questions:
 
 def open_items(cell: Cell, answers: Answers) -> Iterator[int]:
     """The ordinals that no usable answer fills yet."""
-    filled = [answers.usable(stem) for stem in cell.stems]
+    filled = answers.usable(cell.stems)
     for ordinal in range(cell.rows):
-        if cell.sample(ordinal) not in filled[ordinal % len(filled)]:
+        if (cell.stem(ordinal), cell.sample(ordinal)) not in filled:
             yield ordinal
 
 
-def curated(loaded: "LoadedRecipe", category: str) -> tuple[Example, ...]:
+@dataclass(frozen=True)
+class Picked:
+    """The curated rows of a category, as they were read: nothing reads the files again."""
+
+    category: str
+    teacher: str
+    taken: tuple[Row, ...]
+
+    @property
+    def rows(self) -> int:
+        return len(self.taken)
+
+    @property
+    def digest(self) -> str:
+        places = [f"{row.file}:{row.line}" for row in self.taken]
+        return digest.of_value([rows.digest_of(self.taken, self.category), places])
+
+    def examples(self) -> Iterator[Example]:
+        for row in self.taken:
+            messages = row.messages
+            yield Example(
+                id=example_id(self.category, messages),
+                category=self.category,
+                topic=row.topic or "",
+                language=row.language or "",
+                complexity=row.complexity or "",
+                messages=messages,
+                origin=Origin(self.teacher, f"{row.file}:{row.line}"),
+                iterations=row.iterations,
+            )
+
+
+def picked(loaded: "LoadedRecipe", category: str) -> Picked:
     """`checks` has made sure that the files hold enough of each kind."""
     teacher = loaded.recipe.categories[category].teacher
-    return tuple(
-        Example(
-            id=example_id(category, row.messages),
-            category=category,
-            topic=row.topic or "",
-            language=row.language or "",
-            complexity=row.complexity or "",
-            messages=row.messages,
-            origin=Origin(teacher, f"{row.file}:{row.line}"),
-            iterations=row.iterations,
-        )
-        for row in loaded.picked(category)
+    return Picked(category, teacher, tuple(loaded.picked(category)))
+
+
+def questions(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Questions:
+    table, turns = quotas(loaded, category), _turns(loaded, category)
+    ask = _asker(loaded, category, turns)
+    numbered = any(name in loaded.templates[category].names for name in NUMBERED)
+    cells = [Cell(*place, rows, (), ()) for place, rows in table.items()]
+    periods = [cell.rows if numbered else _period(cell, turns) for cell in cells]
+
+    def rendered() -> list[str]:
+        return [
+            ask(cell, ordinal).stem
+            for cell, period in zip(cells, periods, strict=True)
+            for ordinal in range(period)
+        ]
+
+    name = digest.of_value([VERSION, about(loaded, category), sorted(map(list, table)), periods])
+    stems = iter(
+        _noted(ledger, f"questions:{name}", cells, periods, ask)
+        or _note(ledger, f"questions:{name}", rendered())
+    )
+    return Questions(
+        category,
+        _numbered(cells, [tuple(islice(stems, period)) for period in periods]),
+        ask,
+        turns,
     )
 
 
-def digest_of(examples: Sequence[Example]) -> str:
-    """Of all that makes the rows; where a file keeps them decides nothing but the file's name."""
-    return digest.of_value([to_line(example) for example in examples])
+def _period(cell: Cell, turns: Callable[[Cell, int], int]) -> int:
+    """After how many items their prompts begin anew: conversations may differ in length."""
+    seen = [turns(cell, ordinal) for ordinal in range(min(cell.rows, MOST_TURNS))]
+    return seen.index(seen[0], 1) if seen[0] in seen[1:] else len(seen)
 
 
-def questions(loaded: "LoadedRecipe", category: str) -> Questions:
-    template = loaded.templates[category]
-    ask = _asker(loaded, category)
-    table = quotas(loaded, category)
-    numbered = any(name in template.names for name in NUMBERED)
-    made: list[Cell] = []
+MOST_TURNS = 33
+"""More than any conversation has, so that every number of turns shows at least once."""
+
+
+def _numbered(cells: Sequence[Cell], stems: Sequence[tuple[str, ...]]) -> tuple[Cell, ...]:
     taken: Counter[str] = Counter()
-    for (topic, language, level), rows in table.items():
-        cell = Cell(topic, language, level, rows, (), 0)
-        stems = tuple(ask(cell, n).stem for n in range(rows if numbered else 1))
-        made.append(replace(cell, stems=stems, first=taken[stems[0]]))
-        taken[stems[0]] += rows
-    return Questions(category, tuple(made), ask)
+    made = []
+    for cell, asked in zip(cells, stems, strict=True):
+        firsts = []
+        for which, stem in enumerate(asked):
+            firsts.append(taken[stem])
+            taken[stem] += len(range(which, cell.rows, len(asked)))
+        made.append(replace(cell, stems=asked, firsts=tuple(firsts)))
+    return tuple(made)
+
+
+def _noted(
+    ledger: Ledger,
+    name: str,
+    cells: Sequence[Cell],
+    periods: Sequence[int],
+    ask: Callable[[Cell, int], Request],
+) -> list[str] | None:
+    """The questions as they were noted, if those that are made again to see are still the same."""
+    value = ledger.note(name) if sum(periods) >= WORTH_NOTING else None
+    if value is None or len(value) != STEM_BYTES * sum(periods):
+        return None
+    text = value.hex()
+    stems = [text[at : at + 2 * STEM_BYTES] for at in range(0, len(text), 2 * STEM_BYTES)]
+    start = 0
+    for cell, period in zip(cells, periods, strict=True):
+        if ask(cell, period - 1).stem != stems[start + period - 1]:
+            return None
+        start += period
+    return stems
+
+
+def _note(ledger: Ledger, name: str, stems: list[str]) -> list[str]:
+    if len(stems) >= WORTH_NOTING:
+        ledger.set_note(name, bytes.fromhex("".join(stems)))
+    return stems
 
 
 def quotas(loaded: "LoadedRecipe", category: str) -> Mapping[tuple[str, str, str], int]:
     """Topic, language, level → rows: what a category that asks is to be filled with."""
     wanted = loaded.recipe.categories[category]
     assert isinstance(wanted.count, int), "checks refuse `all` for an asking teacher"
-    return cells(
+    return slots.cells(
         wanted.count,
         {topic.name: topic.count or 0 for topic in loaded.topics(category)},
         languages_of(wanted),
@@ -151,14 +242,24 @@ def languages_of(category: "Category") -> dict[str, float]:
     return {str(name): weight for name, weight in (category.languages or {"tr": 1}).items()}
 
 
-def _asker(loaded: "LoadedRecipe", category: str) -> Callable[[Cell, int], Request]:
+def _turns(loaded: "LoadedRecipe", category: str) -> Callable[[Cell, int], int]:
+    from jessy_build.recipe.model import turns_of
+
+    wanted = loaded.recipe.categories[category]
+    topics = {topic.name: topic for topic in loaded.topics(category)}
+    return lambda cell, ordinal: turns_of(wanted, topics[cell.topic], ordinal)
+
+
+def _asker(
+    loaded: "LoadedRecipe", category: str, turns: Callable[[Cell, int], int]
+) -> Callable[[Cell, int], Request]:
     from jessy_build.recipe import templates
 
     recipe = loaded.recipe
     config = recipe.teachers[recipe.categories[category].teacher]
     teacher = teachers.ASKING[config.kind]
     topics = {topic.name: topic for topic in loaded.topics(category)}
-    schema = teachers.example_schema()
+    schema = cache(teachers.example_schema)
 
     def ask(cell: Cell, ordinal: int) -> Request:
         variables = templates.variables(
@@ -170,13 +271,14 @@ def _asker(loaded: "LoadedRecipe", category: str) -> Callable[[Cell, int], Reque
             persona=recipe.persona,
             system=loaded.system,
             ordinal=ordinal,
+            turns=turns(cell, ordinal),
         )
         return teacher.request(
             config,
             prompt=templates.render(loaded.templates[category], variables),
             system=loaded.system,
-            schema=schema,
-            sample=cell.sample(ordinal),
+            schema=schema(turns(cell, ordinal)),
+            sample=cell.sample(ordinal) if cell.stems else 0,
         )
 
     return ask
