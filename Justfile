@@ -66,6 +66,7 @@ lock: _uv
 # Generate what is generated: schemas and the table of errors
 docs: _install
     {{ jessy }} schema > schemas/recipe.schema.json
+    {{ jessy }} schema plan > schemas/plan.schema.json
 
 _lint: _install_dev
     .venv/bin/ruff check .

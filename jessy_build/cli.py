@@ -272,9 +272,9 @@ def init(args: argparse.Namespace, console: "Console") -> int:
 
 
 def schema(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.recipe.model import schema_text
+    from jessy_build.steps.schemas import SCHEMAS
 
-    console.line(schema_text().rstrip("\n"))
+    console.line(SCHEMAS[args.name]().rstrip("\n"))
     return OK
 
 
@@ -358,11 +358,12 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--open", action="store_true", help="show it in the browser")
     add(doctor, "check this machine, and say what to install", "jessy doctor")
-    add(
+    sub = add(
         schema,
-        "print the JSON schema of recipes, for editors",
+        "print the JSON schema of recipes, for editors, or of what `plan --json` prints",
         "jessy schema > schemas/recipe.schema.json",
     )
+    sub.add_argument("name", nargs="?", default="recipe", choices=("recipe", "plan"))
     return top
 
 

@@ -33,6 +33,8 @@ class Changed:
 
 @dataclass(frozen=True)
 class Entry:
+    """A step, what is decided about it, and why."""
+
     step: str
     decision: Word
     because: str
