@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ import pytest
 from jessy_build.recipe.load import load
 
 ROOT = Path(__file__).parent.parent
-RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+RECIPES = sorted(p for p in (ROOT / "recipes").glob("*.yaml") if ".lock." not in p.name)
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_every_shipped_recipe_checks_without_a_warning(path: Path) -> None:
-    assert load(path).warnings == ()
+    # The example of prices grows old; what the test shows must not.
+    assert load(path, today=date(2026, 12, 1)).warnings == ()
 
 
 def test_the_quickstart_has_enough_rows_and_the_prompt_it_is_known_for() -> None:

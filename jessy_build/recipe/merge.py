@@ -12,6 +12,7 @@ from jessy_build.recipe.text import UNPRINTABLE
 
 BAD_SET = code("R012", "a --set cannot be read")
 BAD_EXTENDS = code("R013", "recipes extend each other without end")
+A_LOCK = code("R019", "a lock file stands where a recipe is meant")
 
 MAX_LAYERS = 8
 SET = "--set"
@@ -54,6 +55,9 @@ def over(below: Node, above: Node) -> Node:
 
 
 def _with_base(found: Found, project: Path, merged: Merged, below: tuple[Path, ...]) -> Node | None:
+    if paths.is_lock(found.path.name):
+        merged.problems.append(_is_a_lock(found))
+        return None
     document = source.read(found.path, found.shown)
     merged.problems += document.problems
     merged.folders[found.shown] = paths.folder_of(found)
@@ -68,6 +72,17 @@ def _with_base(found: Found, project: Path, merged: Merged, below: tuple[Path, .
     base = _base(extends.node, found, root, project, merged, (*below, found.path.resolve()))
     # Without what it extends, half a recipe would be told to lack the other half.
     return None if base is None else over(base, root)
+
+
+def _is_a_lock(found: Found) -> Diagnostic:
+    return Diagnostic(
+        A_LOCK,
+        Span(found.shown, 1, 1, 2),
+        "",
+        "this is a lock file: it tells what was built, and nothing is built from it",
+        expected="a recipe",
+        hint=f"name its recipe, {found.shown.removesuffix(paths.LOCK_ENDING)}.yaml",
+    )
 
 
 def _base(

@@ -14,6 +14,8 @@ OUTSIDE = code("R302", "a path leaves the project folder")
 NO_MATCH = code("R303", "a pattern matches no file")
 NOT_A_PATH = code("R304", "a text is no usable path")
 
+LOCK_ENDING = ".lock.yaml"
+"""What a build writes beside its recipe. It is nobody's input, so no pattern matches it."""
 MAX_WALKED = 100_000
 MAX_STARS = 3
 MAX_LOOKED_AT = 3_000
@@ -55,6 +57,10 @@ class Folder:
 
     def join(self, text: str) -> Found:
         return Found(self.path / text, os.path.normpath(os.path.join(self.shown, text)))  # noqa: PTH118
+
+
+def is_lock(name: str) -> bool:
+    return name.endswith(LOCK_ENDING)
 
 
 def folder_of(found: Found) -> Folder:
@@ -122,7 +128,9 @@ def _walk(base: Path, pattern: str, wanted: Sequence[str]) -> Iterator[str]:
         folders[:] = sorted(f for f in folders if deeper and not f.startswith("."))
         for file in sorted(files):
             names = (*below, file)
-            if not file.startswith(".") and _fits(names, wanted) and Path(folder, file).is_file():
+            if file.startswith(".") or is_lock(file):
+                continue
+            if _fits(names, wanted) and Path(folder, file).is_file():
                 yield "/".join(names)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from jessy_build import digest
 from jessy_build.diagnostics import StepError
+from jessy_build.recipe.paths import LOCK_ENDING
 from jessy_build.steps import blocks, lock_format
 from jessy_build.steps.blocks import Block
 from jessy_build.steps.lock_format import Lock
@@ -20,17 +21,12 @@ if TYPE_CHECKING:
     from jessy_build.engine.ledger import Artifact
     from jessy_build.steps.builds import Workspace
 
-ENDING = ".lock.yaml"
 MARK = lock_format.HEAD[:24].encode()
 """How every lock of ours begins, also one that a merge has left in pieces."""
 
 
 def path_of(recipe: Path) -> Path:
-    return recipe.with_suffix(ENDING)
-
-
-def is_lock(path: Path | str) -> bool:
-    return str(path).endswith(ENDING)
+    return recipe.with_suffix(LOCK_ENDING)
 
 
 def after(workspace: "Workspace", made: Mapping[str, "Artifact"]) -> Lock:

@@ -19,7 +19,8 @@ from jessy_build.plan.diff import Kind
 from jessy_build.plan.relations import Known
 from jessy_build.plan.step import Step
 from jessy_build.recipe.load import load
-from jessy_build.steps import blocks, explain, lock, lock_format, revision
+from jessy_build.recipe.paths import is_lock
+from jessy_build.steps import blocks, explain, lock_format, revision
 from jessy_build.steps.blocks import Block
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.lock_format import Lock
@@ -86,7 +87,7 @@ def side(text: str, overrides: Sequence[str], other: str, stores: dict[Path, Sto
         return _build(text, int(match[1]), _store(near, stores))
     if text.startswith(OLLAMA):
         return _ollama(text, text.removeprefix(OLLAMA), near, _store(near, stores))
-    if Path(text).exists() and lock.is_lock(text):
+    if Path(text).exists() and is_lock(text):
         return _lock(text, lock_format.read(Path(text), text), _store(text, stores))
     if not Path(text).exists():
         if match := REVISION.fullmatch(text):
@@ -101,7 +102,7 @@ def side(text: str, overrides: Sequence[str], other: str, stores: dict[Path, Sto
 
 
 def _is_recipe(text: str) -> bool:
-    return Path(text).is_file() and not lock.is_lock(text)
+    return Path(text).is_file() and not is_lock(text)
 
 
 def _store(near: str, stores: dict[Path, Store]) -> Store:
@@ -156,7 +157,7 @@ def _decided(step: Step, decision: Decision, workspace: Workspace) -> Known:
 def _revision(text: str, rev: str, path: str, near: str, stores: dict[Path, Store]) -> Side:
     """Its steps are looked up in this project's store: keys are by content, not by place."""
     store = _store(near, stores)
-    if lock.is_lock(path):
+    if is_lock(path):
         return _lock(text, lock_format.parse(revision.text(rev, path), text), store, "revision")
     with revision.unpacked(rev, path) as (root, recipe):
         try:
