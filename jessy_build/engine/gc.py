@@ -7,6 +7,7 @@ or to use is noted in the ledger, and is spared there in the same transaction th
 It knows nothing of recipes, lock files and servers: the caller says what they name.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -220,7 +221,7 @@ def _files(
 
 def _size(file: Path) -> int:
     with suppress(FileNotFoundError):
-        return file.stat().st_size
+        return file.lstat().st_size
     return 0
 
 
@@ -237,13 +238,16 @@ def _is_old(path: Path, now: float) -> bool:
 
 
 def _list(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return sorted(folder.iterdir())
+    return []
 
 
 def _files_below(path: Path) -> list[Path]:
+    """Those that are still there: a build may be working in this folder."""
     if path.is_file():
         return [path]
-    return [file for file in path.rglob("*") if file.is_file() and not file.is_symlink()]
+    return [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
 
 
 def _drop(path: Path) -> bool:
