@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.store import Damaged, Store
-from jessy_build.plan.diff import Change, differences
+from jessy_build.plan.changes import Change, differences
 from jessy_build.plan.step import Action, Plan, Step
 
 Holds = Callable[[Step, Artifact], bool]
