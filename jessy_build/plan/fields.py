@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from jessy_build.plan.diff import Change, Field, differences
+from jessy_build.plan.changes import Change, differences
+from jessy_build.plan.diff import Field
 from jessy_build.plan.text import changed_lines, is_text
 
 Said = Mapping[str, Any]

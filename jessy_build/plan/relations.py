@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jessy_build.plan.diff import Change, Relation, StepChange, differences, shown
+from jessy_build.plan.changes import Change, differences, shown
+from jessy_build.plan.diff import Relation, StepChange
 
 NAMED = 3
 

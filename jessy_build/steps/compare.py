@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from jessy_build.plan import fields, relations, rows
-from jessy_build.plan.diff import Category, Change, Diff, Field, Named, StepChange
+from jessy_build.plan.changes import Change
+from jessy_build.plan.diff import Category, Diff, Field, Named, StepChange
 from jessy_build.plan.relations import Known
 from jessy_build.steps import diff_metrics, diff_served, side_rows
 from jessy_build.steps.sides import Side, pair

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import digest
-from jessy_build.plan.diff import Field, differences
+from jessy_build.plan.changes import differences
+from jessy_build.plan.diff import Field
 from jessy_build.plan.text import changed_lines, is_text
 from jessy_build.steps.sides import Side
 

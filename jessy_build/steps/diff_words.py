@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from jessy_build import units
-from jessy_build.plan.diff import Category, Cell, Cost, Diff, Field, File, Metric, shown
+from jessy_build.plan.changes import shown
+from jessy_build.plan.diff import Category, Cell, Cost, Diff, Field, File, Metric
 
 NEWLY = 4
 """Items of a list that are named one by one."""

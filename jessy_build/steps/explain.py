@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jessy_build import units
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse, Run, WillRun
 from jessy_build.plan import text
-from jessy_build.plan.diff import Change, shown
+from jessy_build.plan.changes import Change, shown
 from jessy_build.plan.step import Step
 from jessy_build.steps import estimate
 from jessy_build.steps.builds import Workspace

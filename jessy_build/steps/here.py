@@ -1,8 +1,6 @@
 """What machine a step ran on: facts for the report, never part of a key."""
 
-import importlib.metadata
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,8 @@ PACKAGES = ("mlx", "mlx-lm", "gguf", "xllamacpp")
 
 
 def describe() -> dict[str, Any]:
+    import platform
+
     return {
         "cpu": f"{_cpu()} ({os.cpu_count()} cores)",
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -18,6 +18,8 @@ def describe() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
+    import importlib.metadata
+
     found = {}
     for package in PACKAGES:
         try:
@@ -28,6 +30,8 @@ def _versions() -> dict[str, str]:
 
 
 def _cpu() -> str:
+    import platform
+
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -15,7 +15,7 @@ from jessy_build.engine import decisions, events, locks
 from jessy_build.engine.decisions import Decided, Outcome
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, Reason, Rebuilder, Reuse, Run
-from jessy_build.plan.diff import Change, differences
+from jessy_build.plan.changes import Change, differences
 from jessy_build.plan.step import Step
 from jessy_build.recipe import tree
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from jessy_build.diagnostics import StalePlan, StepError
 from jessy_build.engine.rebuild import Decision, Run
-from jessy_build.plan.diff import differences, shown
+from jessy_build.plan.changes import differences, shown
 from jessy_build.plan.step import Step
 from jessy_build.steps import explain
 from jessy_build.steps.builds import Workspace
