@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
-from jessy_build import digest
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span, code, near
 from jessy_build.recipe import merge, paths, scalars, templates, tree
 from jessy_build.recipe.merge import Merged
@@ -17,7 +17,7 @@ from jessy_build.recipe.templates import RenderError, Template
 from jessy_build.recipe.text import MAX_BYTES, UnreadableText, read_text
 from jessy_build.recipe.tree import Path as Place
 from jessy_build.teachers import curated, json_places
-from jessy_build.teachers.curated import Row
+from jessy_build.teachers.curated import Read, Row
 
 NOT_A_PROMPT = code("R501", "a line is no evaluation prompt")
 
@@ -46,6 +46,8 @@ class Files:
     problems: list[Diagnostic] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
     system: str | None = None
+    data: dict[Path, Read] = field(default_factory=dict)
+    """Each data file as it was read, once for all teachers that name it."""
     curated: dict[str, tuple[Row, ...]] = field(default_factory=dict)
     """All rows of each curated teacher that a category takes from."""
     rows: dict[str, tuple[Row, ...]] = field(default_factory=dict)
@@ -75,9 +77,7 @@ class Files:
     def row_span(self, row: Row, key: str) -> Span:
         """Where a label of a row stands in its line."""
         found = self.shown[row.file]
-        with found.path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
-            line = next((text for number, text in enumerate(file, 1) if number == row.line), "{}")
-        place = json_places.locate(line).value((key,))
+        place = json_places.value(curated.line_of(found.path, row.line), (key,))
         return Span(found.shown, row.line, place.column, place.end)
 
 
@@ -125,8 +125,19 @@ def _open_rows(files: Files) -> None:
         if not takers:
             continue
         rows = files.curated[name] = _curated(files, name, teacher)
-        for category in takers:
-            files.rows[category] = tuple(row for row in rows if row.category in (None, category))
+        files.rows.update(_by_category(rows, takers))
+
+
+def _by_category(rows: Iterable[Row], takers: Iterable[str]) -> dict[str, tuple[Row, ...]]:
+    """A row that says no category fits each of them."""
+    taken: dict[str, list[Row]] = {category: [] for category in takers}
+    for row in rows:
+        if row.category is None:
+            for some in taken.values():
+                some.append(row)
+        elif row.category in taken:
+            taken[row.category].append(row)
+    return {category: tuple(some) for category, some in taken.items()}
 
 
 def _curated(files: Files, name: str, teacher: curated.Config) -> tuple[Row, ...]:
@@ -140,15 +151,17 @@ def _curated(files: Files, name: str, teacher: curated.Config) -> tuple[Row, ...
             files.incomplete.add(name)
             continue
         found.update((match.path.resolve(), match) for match in matches)
-    names = {path: _name(path, files.ground) for path in found}
-    files.shown.update((names[path], match) for path, match in found.items())
-    rows, problems = curated.read(list(found), shown=names.__getitem__)
-    if problems:
-        files.incomplete.add(name)
-    _add_once(files, [_as_shown(files, problem) for problem in problems])
-    for path in found:
-        files.digests[names[path]] = _digest(path)
-    return rows
+    for path, match in found.items():
+        if path not in files.data:
+            shown = _name(path, files.ground)
+            files.shown[shown] = match
+            read = files.data[path] = curated.read(path, shown)
+            _add_once(files, [_as_shown(files, problem) for problem in read.problems])
+            if read.sha256:
+                files.digests[shown] = read.sha256
+        if files.data[path].problems:
+            files.incomplete.add(name)
+    return tuple(chain.from_iterable(files.data[path].rows for path in found))
 
 
 def _as_shown(files: Files, problem: Diagnostic) -> Diagnostic:
@@ -278,7 +291,7 @@ def _template(files: Files, place: Place, text: str, known: Iterable[str]) -> Te
 
 def _add_once(files: Files, problems: Iterable[Diagnostic]) -> None:
     """Two categories may share a template, two teachers a file; problems are told once."""
-    files.problems += [problem for problem in problems if problem not in files.problems]
+    files.problems = list(dict.fromkeys((*files.problems, *problems)))
 
 
 def _text(files: Files, place: Place, text: str, limit: int) -> tuple[Found, str] | None:
@@ -309,10 +322,3 @@ def _name(path: Path, ground: Ground) -> str:
     if resolved.is_relative_to(ground.project):
         return resolved.relative_to(ground.project).as_posix()
     return resolved.as_posix()
-
-
-def _digest(path: Path) -> str:
-    try:
-        return digest.of_file(path)
-    except OSError:
-        return ""

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from typing import Any, TypeAlias
@@ -109,7 +108,7 @@ class _Choice:
         for row, cell in zip(self.rows, self.cells, strict=True):
             if open_taken[cell] > 0:
                 open_taken[cell] -= 1
-                chosen.append(replace(row, **self._missing_labels(cell)))
+                chosen.append(row._replace(**self._missing_labels(cell)))
         return tuple(chosen)
 
     def _missing_labels(self, cell: Cell) -> dict[str, Any]:

@@ -3,24 +3,33 @@
 What a line may hold is told in `rows`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import gc
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
 from pydantic import Field
 
 from jessy_build.config import Config as BaseConfig
 from jessy_build.diagnostics import Diagnostic, Span, code
-from jessy_build.teachers import rows
+from jessy_build.plain_file import open_plain
+from jessy_build.teachers import quick, rows
 from jessy_build.teachers.rows import Row
 
-__all__ = ["Config", "Row", "read"]
+__all__ = ["Config", "Read", "Row", "read"]
 
 UNREADABLE = code("D101", "a data file cannot be read")
 MANY_PROBLEMS = code("D199", "a data file has many more problems")
 
 SHOWN = 20
 """Problems told one by one for each file: a file of another format would tell thousands."""
+LOOKED_FOR = 1000
+"""Problems after which the rest of a file is not looked at."""
+AT_ONCE = 1 << 18
 
 
 class Config(BaseConfig):
@@ -31,57 +40,121 @@ class Config(BaseConfig):
     """Glob patterns of JSONL files, relative to the recipe."""
 
 
-def read(
-    files: Sequence[Path], *, shown: Callable[[Path], str]
-) -> tuple[tuple[Row, ...], list[Diagnostic]]:
-    """All good rows in the order of the files, and the problems of all files.
+@dataclass(frozen=True)
+class Read:
+    """What stood in a file: its good rows, and what is wrong with the others."""
 
-    `shown` names a file for people, and for the rows: it should not depend on where one stands.
-    """
-    good: list[Row] = []
-    problems: list[Diagnostic] = []
-    for path in files:
-        name = shown(path)
-        found: list[Diagnostic] = []
-        try:
-            for number, line in _lines(path):
-                row, wrong = rows.parse(line, file=name, number=number)
-                found += wrong
-                if row:
-                    good.append(row)
-        except OSError as error:
-            why = error.strerror or str(error)
-            problem = f"the file cannot be read: {why.lower()}"
-            found.append(Diagnostic(UNREADABLE, Span(name, 1, 1, 2), "", problem))
-        problems += _shortened(name, found)
-    return tuple(good), problems
+    rows: tuple[Row, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
+    sha256: str | None = None
+    """Of the very bytes that the rows were made from; None where some could not be read."""
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Each line that is not blank with its number, at most one byte over the limit."""
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(rows.MAX_LINE + 1):
-            number += 1
-            rest = line
-            while not rest.endswith(b"\n") and (rest := file.readline(rows.MAX_LINE)):
-                pass
-            # Editors on Windows open a file with a byte order mark.
-            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if line.strip():
-                yield number, line
+def read(path: Path, name: str) -> Read:
+    """`name` is the file's for people, and for the rows: the same wherever one stands."""
+    reading = _Reading(name)
+    try:
+        hashed = _Hashed(path)
+        with BufferedReader(hashed, AT_ONCE) as file, _nothing_collected():
+            reading.all(file)
+    except OSError as error:
+        why = error.strerror or str(error)
+        problem = f"the file cannot be read: {why.lower()}"
+        reading.problems.append(Diagnostic(UNREADABLE, Span(name, 1, 1, 2), "", problem))
+        return Read(tuple(reading.rows), reading.shortened())
+    sha256 = None if reading.given_up else hashed.sha256.hexdigest()
+    return Read(tuple(reading.rows), reading.shortened(), sha256)
 
 
-def _shortened(name: str, found: list[Diagnostic]) -> list[Diagnostic]:
-    if len(found) <= SHOWN:
-        return found
-    first = found[SHOWN].span.line
-    problem = f"{len(found) - SHOWN} more problems in {name}, from line {first} on"
-    more = Diagnostic(
-        MANY_PROBLEMS,
-        Span(name, first, 1, 2),
-        "",
-        problem,
-        hint="put the ones above right first, then check again",
-    )
-    return [*found[:SHOWN], more]
+class _Reading:
+    """The rows and problems of one file, as they are found."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows: list[Row] = []
+        self.problems: list[Diagnostic] = []
+        self.given_up = False
+
+    def all(self, file: BinaryIO) -> None:
+        labels = quick.Labels()
+        for number, line in lines(file):
+            row = quick.row(line, self.name, number, labels)
+            if row is None and line.strip():
+                row, wrong = rows.parse(line, file=self.name, number=number)
+                self.problems += wrong
+                if len(self.problems) >= LOOKED_FOR or len(wrong) >= rows.MOST:
+                    self.given_up = True
+                    return
+            if row is not None:
+                self.rows.append(row)
+
+    def shortened(self) -> tuple[Diagnostic, ...]:
+        if len(self.problems) <= SHOWN:
+            return tuple(self.problems)
+        first = self.problems[SHOWN].span.line
+        count = f"{'at least ' if self.given_up else ''}{len(self.problems) - SHOWN}"
+        more = Diagnostic(
+            MANY_PROBLEMS,
+            Span(self.name, first, 1, 2),
+            "",
+            f"{count} more problems in {self.name}, from line {first} on",
+            hint="put the ones above right first, then check again",
+        )
+        return (*self.problems[:SHOWN], more)
+
+
+def line_of(path: Path, number: int) -> str:
+    """One line again, to show it; empty where the file has changed or gone since it was read."""
+    try:
+        with BufferedReader(open_plain(path)) as file:
+            found = next((line for at, line in lines(file) if at == number), b"")
+    except OSError:
+        return ""
+    return found.decode("utf-8", "replace")
+
+
+def lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Each line with its number from 1; of one that is too long, the beginning."""
+    number = 0
+    while line := file.readline(rows.MAX_LINE + 1):
+        number += 1
+        rest = line
+        while not rest.endswith(b"\n") and (rest := file.readline(rows.MAX_LINE)):
+            pass
+        # Editors on Windows open a file with a byte order mark.
+        yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class _Hashed(RawIOBase):
+    """A plain file, and the sha256 of what was read of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = open_plain(path)
+        self.sha256 = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self.file.readinto(buffer) or 0
+        self.sha256.update(memoryview(buffer)[:count])
+        return count
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Rows hold no circles. Looking for some among ever more of them takes as long as reading."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -4,12 +4,16 @@ A row is `{"messages": [{"role", "content"}, ...]}` or, for one question and its
 `{"user", "assistant"}`. What a row does not say about itself fits whatever the recipe asks of it.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
+from jessy_build import digest
 from jessy_build.diagnostics import Diagnostic, Span, code
 from jessy_build.example import Message, Role
 from jessy_build.teachers import json_places
@@ -29,6 +33,9 @@ BROKEN_TEXT = code("D112", "a text holds half a character")
 MAX_LINE = 1 << 20
 """Bytes. A conversation of that length fits no model; it is a file of another kind."""
 
+MOST = 100
+"""Problems of one line: a list of a million numbers could have as many."""
+
 LABELS = ("category", "topic", "language", "complexity")
 TURNS: tuple[Role, Role] = ("user", "assistant")
 KEYS = (*LABELS, "iterations", "messages", *TURNS)
@@ -36,11 +43,15 @@ MESSAGE_KEYS = ("role", "content")
 SHAPE = '"user" and "assistant", or "messages": [{"role": "user", "content": ...}, ...]'
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line as it was written. `file` is the name shown to people, as in `curated/a.jsonl`."""
+class Row(NamedTuple):
+    """One line as it was written. `file` is the name shown to people, as in `curated/a.jsonl`.
 
-    messages: tuple[Message, ...]
+    A tuple, since a file may hold hundreds of thousands: those take a fraction of the time and
+    memory that objects would take.
+    """
+
+    texts: tuple[str, ...]
+    """The user's and the assistant's, in turn."""
     file: str
     line: int
     category: str | None = None
@@ -50,20 +61,49 @@ class Row:
     complexity: str = ""
     iterations: int | None = None
 
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return tuple(Message(TURNS[i % 2], text) for i, text in enumerate(self.texts))
+
+
+def digest_of(rows: Iterable[Row], category: str) -> str:
+    """Of all that makes the rows of a category, in order, but for the file and line of each."""
+    sha256 = hashlib.sha256(digest.canonical(category))
+    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    left = iter(rows)
+    while some := list(islice(left, AT_ONCE)):
+        values: list[Any] = []
+        for texts, _, _, _, topic, language, complexity, iterations in some:
+            # With the number of texts before them, no row can be read as part of another.
+            values += (topic, language, complexity, iterations, len(texts), *texts)
+        sha256.update(encode(values).encode("utf-8", "surrogatepass"))
+    return sha256.hexdigest()
+
+
+AT_ONCE = 1000
+"""Rows. The digest depends on it."""
+
 
 def parse(line: bytes, *, file: str, number: int) -> tuple[Row | None, list[Diagnostic]]:
-    """The row, or the reasons why there is none."""
+    """The row, or the reasons why there is none: all of them, up to `MOST`."""
     reading = _Line(file, number)
+    row = None
+    with suppress(_Enough):
+        row = _row(reading, line)
+    return (None, reading.problems) if reading.problems else (row, [])
+
+
+def _row(reading: "_Line", line: bytes) -> Row | None:
     text = reading.text(line)
     value = None if text is None else reading.object(text)
     if text is None or value is None:
-        return None, reading.problems
+        return None
     content = _Content(reading, text, value)
-    messages = content.messages()
-    labels = content.labels()
-    if reading.problems:
-        return None, reading.problems
-    return Row(messages=messages, file=file, line=number, **labels), []
+    return Row(content.texts(), reading.file, reading.number, **content.labels())
+
+
+class _Enough(Exception):
+    pass
 
 
 class _Line:
@@ -77,6 +117,8 @@ class _Line:
     def say(self, place: json_places.Place, name: str, problem: str, **words: str) -> None:
         span = Span(self.file, self.number, place.column, place.end)
         self.problems.append(Diagnostic(name, span, "", problem, **words))
+        if len(self.problems) >= MOST:
+            raise _Enough
 
     def text(self, line: bytes) -> str | None:
         if len(line) > MAX_LINE:
@@ -106,9 +148,9 @@ class _Line:
         except json.JSONDecodeError as error:
             self._not_json(text, error)
         except _RepeatedKey as error:
-            repeated = json_places.locate(text).repeated or [json_places.START]
-            problem = f"{_excerpt(error.key)} is written twice in one object"
-            self.say(repeated[0], REPEATED_KEY, problem, hint="keep one of them")
+            key, place = json_places.repeated(text) or (error.key, json_places.START)
+            problem = f"{_excerpt(key)} is written twice in one object"
+            self.say(place, REPEATED_KEY, problem, hint="keep one of them")
         except RecursionError:
             self.say(json_places.START, NOT_JSON, "the line is nested too deeply")
         except ValueError as error:
@@ -117,7 +159,7 @@ class _Line:
             if isinstance(value, dict):
                 return value
             self.say(
-                json_places.locate(text).value(()),
+                json_places.value(text, ()),
                 NOT_A_ROW,
                 "a row must be a JSON object",
                 expected="{...}",
@@ -143,18 +185,17 @@ class _Content:
         self.line = line
         self.text = text
         self.row = row
-        self.places: json_places.Places | None = None
         self.meant = self._unknown((), row, KEYS)
 
-    def messages(self) -> tuple[Message, ...]:
+    def texts(self) -> tuple[str, ...]:
         short = [key for key in TURNS if key in self.row]
         if "messages" in self.row:
             for key in short:
                 problem = f"a row has 'messages' or '{key}', not both"
-                self.line.say(self._located().key((key,)), WRONG_VALUE, problem)
+                self.line.say(json_places.key(self.text, (key,)), WRONG_VALUE, problem)
             return self._conversation(self.row["messages"])
         if len(short) == len(TURNS):
-            return tuple(Message(key, self._words((key,), self.row[key])) for key in TURNS)
+            return tuple(self._words((key,), self.row[key]) for key in TURNS)
         if self.meant.isdisjoint({"messages", *TURNS}):
             missing = next(key for key in TURNS if key not in short) if short else "messages"
             self._say((), NO_MESSAGES, f"the row has no '{missing}'", expected=SHAPE)
@@ -167,7 +208,7 @@ class _Content:
             labels["iterations"] = self._iterations()
         return labels
 
-    def _conversation(self, value: Any) -> tuple[Message, ...]:
+    def _conversation(self, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list):
             self._wrong(("messages",), value, "a list of messages")
             return ()
@@ -176,7 +217,7 @@ class _Content:
             return ()
         turns = [self._turn(index, item) for index, item in enumerate(value)]
         self._roles([role for role, _ in turns])
-        return tuple(Message(TURNS[index % 2], text) for index, (_, text) in enumerate(turns))
+        return tuple(text for _, text in turns)
 
     def _turn(self, index: int, item: Any) -> tuple[Any, str]:
         """The role, not judged yet, and the text of one message."""
@@ -260,7 +301,7 @@ class _Content:
             close = get_close_matches(key, known, n=1)
             meant.update(close)
             self.line.say(
-                self._located().key((*path, key)),
+                json_places.key(self.text, (*path, key)),
                 UNKNOWN_KEY,
                 f"unknown key {_excerpt(key)}",
                 expected=", ".join(known),
@@ -273,11 +314,7 @@ class _Content:
         self._say(path, WRONG_VALUE, problem, expected=expected, got=_told(value))
 
     def _say(self, path: json_places.Path, name: str, problem: str, **words: str) -> None:
-        self.line.say(self._located().value(path), name, problem, **words)
-
-    def _located(self) -> json_places.Places:
-        self.places = self.places or json_places.locate(self.text)
-        return self.places
+        self.line.say(json_places.value(self.text, path), name, problem, **words)
 
 
 _MISSING = object()
@@ -327,7 +364,10 @@ def _named(path: json_places.Path) -> str:
 
 
 def _half_character(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
+    return HALF.search(text) is not None
+
+
+HALF = re.compile("[\ud800-\udfff]")
 
 
 def _told(value: Any) -> str:

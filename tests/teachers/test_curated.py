@@ -1,6 +1,8 @@
 """Rows by hand: good ones as written, bad ones with their exact place and the next move."""
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from jessy_build import digest
 from jessy_build.diagnostics import CODES, Diagnostic
 from jessy_build.example import Message
-from jessy_build.teachers import curated, json_places
+from jessy_build.teachers import curated, json_places, quick, rows
 from jessy_build.teachers.curated import Row
 from jessy_build.teachers.rows import MAX_LINE, parse
 
@@ -20,7 +23,8 @@ GOOD = '{"user": "selam", "assistant": "selam!"}'
 def read(tmp_path: Path, *lines: str | bytes) -> tuple[tuple[Row, ...], list[Diagnostic]]:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\n".join(x if isinstance(x, bytes) else x.encode() for x in lines))
-    return curated.read([path], shown=lambda p: f"curated/{p.name}")
+    found = curated.read(path, "curated/rows.jsonl")
+    return found.rows, list(found.problems)
 
 
 def one(line: str | bytes) -> Diagnostic:
@@ -37,7 +41,7 @@ def test_both_forms_of_a_row_are_the_same_conversation(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "selam"}, {"role": "assistant", "content": "selam!"}]
     rows, problems = read(tmp_path, GOOD, json.dumps({"messages": turns}))
     assert problems == []
-    assert rows[0].messages == rows[1].messages
+    assert rows[0].texts == rows[1].texts == ("selam", "selam!")
     assert rows[0].messages == (Message("user", "selam"), Message("assistant", "selam!"))
     assert [(row.file, row.line) for row in rows] == [
         ("curated/rows.jsonl", 1),
@@ -62,20 +66,13 @@ def test_texts_are_kept_as_they_were_written(tmp_path: Path) -> None:
     line = json.dumps({"user": text, "assistant": text}, ensure_ascii=False)
     (row,), problems = read(tmp_path, line)
     assert problems == []
-    assert row.messages[0].content == text
+    assert row.texts == (text, text)
 
 
 def test_blank_lines_windows_line_ends_and_a_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
     rows, problems = read(tmp_path, b"\xef\xbb\xbf" + GOOD.encode() + b"\r", "", "  \r", GOOD, "")
     assert problems == []
     assert [row.line for row in rows] == [1, 4]
-
-
-def test_files_are_read_in_the_order_given(tmp_path: Path) -> None:
-    for name in "ba":
-        (tmp_path / name).write_text(GOOD.replace("selam!", name))
-    rows, _ = curated.read([tmp_path / "b", tmp_path / "a"], shown=lambda p: p.name)
-    assert [row.file for row in rows] == ["b", "a"]
 
 
 CASES = [
@@ -259,13 +256,74 @@ def test_a_file_of_another_kind_does_not_flood_the_screen(tmp_path: Path) -> Non
     assert problems[-1].problem == "480 more problems in curated/rows.jsonl, from line 21 on"
 
 
+def test_a_file_with_too_many_problems_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"question;answer\n" * 5000)
+    found = curated.read(path, "rows.jsonl")
+    assert found.sha256 is None
+    assert found.problems[-1].problem == "at least 980 more problems in rows.jsonl, from line 21 on"
+
+
+def test_a_row_with_endless_problems_is_told_in_part(tmp_path: Path) -> None:
+    line = json.dumps({"messages": [1] * 300_000})
+    _, problems = read(tmp_path, line)
+    assert len(problems) == curated.SHOWN + 1
+    assert problems[-1].problem == "at least 80 more problems in curated/rows.jsonl, from line 1 on"
+
+
+def test_the_digest_is_of_the_bytes_that_were_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode() + b"\r\n\n" + GOOD.encode())
+    assert curated.read(path, "rows.jsonl").sha256 == digest.of_file(path)
+
+
+def test_rows_have_a_digest_of_all_they_say_but_not_of_their_place() -> None:
+    full = Row(("a", "b"), "f", 1, "c", "t", "tr", "low", 2)
+    same = full._replace(file="g", line=9, category=None)
+    others = [
+        full._replace(texts=("a", "c")),
+        full._replace(texts=("a", "b", "a", "b")),
+        full._replace(topic="u"),
+        full._replace(language="en"),
+        full._replace(complexity="high"),
+        full._replace(iterations=None),
+    ]
+    assert rows.digest_of([same], "c") == rows.digest_of([full], "c")
+    digests = {rows.digest_of([row], "c") for row in [full, *others]}
+    digests |= {rows.digest_of([full], "d"), rows.digest_of([full, full], "c")}
+    digests |= {rows.digest_of([others[0], full], "c"), rows.digest_of([full, others[0]], "c")}
+    assert len(digests) == len(others) + 5
+    many = [full._replace(topic=str(number)) for number in range(2500)]
+    assert rows.digest_of(many, "c") == rows.digest_of(iter(many), "c")
+    assert rows.digest_of(many, "c") != rows.digest_of(many[:-1], "c")
+
+
 def test_a_file_that_cannot_be_read_is_a_problem_like_another(tmp_path: Path) -> None:
-    (tmp_path / "good").write_text(GOOD)
-    files = [tmp_path / "none", tmp_path, tmp_path / "good"]
-    rows, problems = curated.read(files, shown=lambda p: p.name)
-    assert len(rows) == 1
-    assert [problem.code for problem in problems] == ["D101", "D101"]
-    assert problems[0].problem == "the file cannot be read: no such file or directory"
+    os.mkfifo(tmp_path / "pipe")
+    reasons = {
+        tmp_path / "none": "no such file or directory",
+        tmp_path: "is a directory",
+        tmp_path / "pipe": "this is no plain file",
+        Path("/dev/zero"): "this is no plain file",
+    }
+    for path, reason in reasons.items():
+        found = curated.read(path, "rows.jsonl")
+        assert (found.rows, found.sha256) == ((), None)
+        assert [(p.code, p.problem) for p in found.problems] == [
+            ("D101", f"the file cannot be read: {reason}")
+        ]
+
+
+READ_QUICKLY = [
+    GOOD,
+    GOOD + "\n",
+    GOOD + "\r\n",
+    '{"assistant":"ş","user":"ı"}',
+    '{"user": "\\u0131\\ud83c\\udfaf", "assistant": "\\"\\\\"}',
+    '{"user": "a", "assistant": "b", "category": "c", "topic": "t", "language": "tr", '
+    '"complexity": "low", "iterations": 3}',
+    '{"messages": [{"role": "user", "content": "a"}, {"content": "b", "role": "assistant"}]}',
+]
 
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -308,14 +366,86 @@ def test_whatever_bytes_a_line_holds_there_is_no_traceback(line: bytes) -> None:
 @given(JSON.filter(lambda value: isinstance(value, dict | list)), st.sampled_from([None, 1, " \t"]))
 def test_places_are_where_the_values_stand(value: object, indent: object) -> None:
     line = json.dumps(value, indent=indent, ensure_ascii=True).replace("\n", " ")  # type: ignore[arg-type]
-    places = json_places.locate(line)
-    for path, place in places.values.items():
-        found = value
-        for part in path:
-            found = found[part]  # type: ignore[index]
+    for path, found in everything_in(value, ()):
+        place = json_places.value(line, path)
         assert json.loads(line[place.column - 1 : place.end - 1]) == found
-    for path, place in places.keys.items():
-        assert json.loads(line[place.column - 1 : place.end - 1]) == path[-1]
+        if path and isinstance(path[-1], str):
+            place = json_places.key(line, path)
+            assert json.loads(line[place.column - 1 : place.end - 1]) == path[-1]
+        assert json_places.value(line, (*path, "not there")) == json_places.value(line, path)
+
+
+def everything_in(
+    value: object, path: json_places.Path
+) -> Iterator[tuple[json_places.Path, object]]:
+    yield path, value
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    for key, item in inner:
+        yield from everything_in(item, (*path, key))
+
+
+@calm
+@given(st.text(max_size=30), st.lists(st.text(max_size=3) | st.integers(0, 3), max_size=3))
+def test_a_line_that_is_no_json_any_more_has_a_place_too(line: str, path: list[str | int]) -> None:
+    """Between the first reading of a file and the second, anything may have been written to it."""
+    for place in (json_places.value(line, tuple(path)), json_places.key(line, (*path, "user"))):
+        assert 1 <= place.column < place.end <= len(line) + 2
+    json_places.repeated(line)
+
+
+ROW = st.fixed_dictionaries(
+    {
+        "user": st.text(max_size=4),
+        "assistant": st.sampled_from(["a", " ", '\\"', "\ud800", 1, None]),
+    },
+    optional={
+        "category": st.sampled_from(["c", "", "\u2003", None, ["c"]]),
+        "topic": st.text(max_size=2),
+        "language": st.sampled_from(["tr", "\ud800", 5]),
+        "iterations": st.sampled_from([1, 2, 0, True, 1.0, None]),
+    },
+)
+TURNS = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant"]), "content": st.text(max_size=3)},
+        optional={"name": st.just("x")},
+    ),
+    max_size=4,
+)
+
+
+@calm
+@given(
+    ROW | st.builds(lambda row, turns: {**row, "messages": turns}, st.just({}) | ROW, TURNS),
+    st.booleans(),
+    st.sampled_from(["", " ", "\n", "\r\n", "\n\n", "x", '"', "\\"]),
+    st.data(),
+)
+def test_what_is_read_quickly_is_what_is_read_carefully(
+    row: dict[str, object], escaped: bool, end: str, data: st.DataObject
+) -> None:
+    text = json.dumps(row, ensure_ascii=escaped)
+    # A key said twice, a quote too many, a brace too few: one change anywhere.
+    at = data.draw(st.integers(0, len(text)))
+    text = text[:at] + data.draw(st.sampled_from(["", "", '"user": "x", ', "\\", '"'])) + text[at:]
+    line = (text + end).encode("utf-8", "surrogatepass")
+    quickly = quick.row(line, "f", 1, quick.Labels())
+    carefully, _ = parse(line, file="f", number=1)
+    assert quickly in (None, carefully)
+
+
+@pytest.mark.parametrize("line", READ_QUICKLY)
+def test_a_right_line_is_read_quickly(line: str) -> None:
+    """However its JSON is written: else a file of such lines would take many times as long."""
+    row = quick.row(line.encode(), "f", 1, quick.Labels())
+    assert row is not None
+    assert row == parse(line.encode(), file="f", number=1)[0]
 
 
 @pytest.mark.parametrize(
