@@ -10,6 +10,8 @@ KEY = re.compile(
     # As the well-known issuers begin theirs; the beginning tells which key is meant, and is shown.
     r"(?P<issuer>(?<![A-Za-z0-9])(?:sk-(?:ant-)?|hf_|gh[pousr]_|github_pat_|xox[abprs]-|AKIA|AIza))"
     r"[A-Za-z0-9_*-]{3,}"
+    # Or who one is to a server, in its address.
+    r"|(?P<address>://)[^\s/@\"']{3,200}(?=@)"
     # Or whatever stands behind a name of that kind. `max_tokens` is none: it goes on.
     r"|(?P<name>(?i:api[_-]?key|secret|password|passwd|credentials?|token|(?P<any>key))"
     r"[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"']?)"
@@ -31,5 +33,5 @@ def names_a_key(field: str) -> bool:
 
 
 def _starred(match: re.Match[str]) -> str:
-    shown = match["issuer"] or match["name"]
+    shown = match["issuer"] or match["address"] or match["name"]
     return shown + "*" * (len(match[0]) - len(shown))

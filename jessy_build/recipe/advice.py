@@ -11,6 +11,7 @@ from jessy_build.recipe import model, quotas, scalars, vocabulary
 from jessy_build.recipe.tree import Path
 
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+OTHER_DATE = re.compile(r"([0-9]{1,2})[./]([0-9]{1,2})[./]([0-9]{4})")
 DOTLESS = str.maketrans("ıİ", "iI")
 MANY = 6
 """Names beyond which a form is no help any more."""
@@ -52,6 +53,8 @@ def forms(weights: Mapping[str, float], count: int) -> str:
 
 
 def _of_text(value: str, expected: str, choices: Sequence[str]) -> str:
+    if expected == vocabulary.DATE and (day := OTHER_DATE.fullmatch(value)):
+        return f"write it as year-month-day: {day[3]}-{day[2]:0>2}-{day[1]:0>2}"
     if "true or false" in expected:
         if value.lower() in ("yes", "on", "y", "no", "off", "n"):
             return "write true or false: other words are text in YAML 1.2"

@@ -10,8 +10,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jessy_build.diagnostics import Diagnostic, code, near
-from jessy_build.recipe import advice, quotas, scalars, templates, tree
-from jessy_build.recipe.model import Category, Topic
+from jessy_build.recipe import (
+    advice,
+    later,
+    marker,
+    quotas,
+    scalars,
+    surroundings,
+    templates,
+    tree,
+)
+from jessy_build.recipe.model import Category, Topic, Turns, turns_of
+from jessy_build.recipe.placed import IDLE, placed
 from jessy_build.recipe.templates import RenderError
 from jessy_build.recipe.tree import Path
 
@@ -20,7 +30,6 @@ if TYPE_CHECKING:
 
 NO_TEACHER = code("R201", "a category's teacher is not known")
 NO_PROMPT = code("R202", "a teacher is asked without a prompt")
-IDLE = code("R203", "a field has nothing to act on")
 ALL_ASKED = code("R204", "a teacher cannot be asked for all rows")
 SHARES = code("R205", "shares or rows do not add up")
 NO_LEVEL = code("R206", "a level of complexity is not known")
@@ -39,6 +48,7 @@ UNTAKEN = code("R219", "curated rows belong to no category")
 SHARED = code("R220", "curated rows belong to several categories")
 ALIKE = code("R221", "a prompt does not read what its category varies")
 NO_PROJECTION = code("R222", "a projection is not known")
+NOT_YET = code("R223", "this version cannot do what a field asks for")
 
 Check: TypeAlias = "Callable[[LoadedRecipe], Iterable[Diagnostic]]"
 
@@ -47,7 +57,7 @@ def teachers_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     names = tree.names(loaded.opened.root, ("teachers",))
     for name, category in loaded.recipe.categories.items():
         if category.teacher not in names:
-            yield _at(
+            yield placed(
                 loaded,
                 ("categories", name, "teacher"),
                 NO_TEACHER,
@@ -61,7 +71,7 @@ def prompts_fit_their_teacher(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     for name, category, kind in _taught(loaded):
         place = ("categories", name)
         if kind == "curated" and category.prompt is not None:
-            yield _at(
+            yield placed(
                 loaded,
                 (*place, "prompt"),
                 IDLE,
@@ -69,7 +79,7 @@ def prompts_fit_their_teacher(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
                 hint="remove it, or name another teacher",
             )
         if kind != "curated" and category.prompt is None:
-            yield _at(
+            yield placed(
                 loaded,
                 place,
                 NO_PROMPT,
@@ -83,7 +93,7 @@ def all_is_for_curated_rows(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
         if category.count != "all":
             continue
         if kind != "curated":
-            yield _at(
+            yield placed(
                 loaded,
                 ("categories", name, "count"),
                 ALL_ASKED,
@@ -93,7 +103,7 @@ def all_is_for_curated_rows(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             continue
         for field in ("languages", "complexity", "topics"):
             if getattr(category, field) is not None:
-                yield _at(
+                yield placed(
                     loaded,
                     ("categories", name, field),
                     IDLE,
@@ -113,7 +123,7 @@ def shares_add_up(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             if whole == {True} and total == category.count:
                 continue
             mixed = "mixes shares and rows, and " if len(whole) == 2 else ""
-            yield _at(
+            yield placed(
                 loaded,
                 ("categories", name, field),
                 SHARES,
@@ -123,7 +133,7 @@ def shares_add_up(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             )
     split = loaded.recipe.dataset.split
     if abs(split.train + split.valid - 1) > quotas.TOLERANCE:
-        yield _at(
+        yield placed(
             loaded,
             ("dataset", "split"),
             SHARES,
@@ -141,7 +151,7 @@ def levels_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
         for level in category.complexity or ():
             if level not in levels:
                 place = ("categories", name, "complexity", level)
-                yield _at(
+                yield placed(
                     loaded,
                     place,
                     NO_LEVEL,
@@ -159,7 +169,7 @@ def topics_add_up(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
         seen: set[str] = set()
         for index, topic in enumerate(topics):
             if topic.name in seen:
-                yield _at(
+                yield placed(
                     loaded, (*place, index), TOPIC_TWICE, f"the topic '{topic.name}' stands twice"
                 )
             seen.add(topic.name)
@@ -181,7 +191,7 @@ def _topic_rows(
         return
     else:
         problem = f"the topics take {given} rows, and the category has {count}"
-    yield _at(loaded, place, TOPIC_ROWS, problem, hint=f"is 'count: {given + open_ones}' meant?")
+    yield placed(loaded, place, TOPIC_ROWS, problem, hint=f"is 'count: {given + open_ones}' meant?")
 
 
 def ranges_go_upwards(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
@@ -189,7 +199,7 @@ def ranges_go_upwards(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
         for field in ("iterations", "words"):
             low, high = getattr(level, field)
             if low > high:
-                yield _at(
+                yield placed(
                     loaded,
                     ("complexity", name, field),
                     TURNED,
@@ -202,12 +212,14 @@ def the_base_is_pinned(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     from jessy_build import bases
 
     base = loaded.recipe.base
+    if later.refuses(("base", "model"), base.model):
+        return
     try:
         parsed = bases.parse(base.model)
     except ValueError as error:
         # One line that says what is wrong and, behind a semicolon, what is expected.
         problem, _, expected = str(error).partition("; ")
-        yield _at(
+        yield placed(
             loaded,
             ("base", "model"),
             BAD_BASE,
@@ -219,9 +231,9 @@ def the_base_is_pinned(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     complaints = bases.complaints(parsed, revision=base.revision, sha256=base.sha256)
     for complaint in complaints:
         place = ("base", complaint.field)
-        yield _at(loaded, place, NOT_PINNED, complaint.problem, hint=complaint.hint)
+        yield placed(loaded, place, NOT_PINNED, complaint.problem, hint=complaint.hint)
     if parsed.kind == "pypi" and base.sha256 is None:
-        yield _at(
+        yield placed(
             loaded,
             ("base", "sha256"),
             NOT_PINNED,
@@ -262,7 +274,7 @@ def targets_are_projections(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
         hint = near(last, known) or (near(f"{last}_proj", known) if len(last) < 3 else "")
         if last == "all-linear":
             hint = "write it without the list: targets: all-linear"
-        yield _at(
+        yield placed(
             loaded,
             ("train", "lora", "targets", index),
             NO_PROJECTION,
@@ -271,6 +283,47 @@ def targets_are_projections(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             hint=hint or "training stops at it, unless the base has one of this name",
             severity="error" if hint else "warning",
         )
+
+
+def nothing_is_asked_for_too_early(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    """The whole table is in `later`: no field may be taken and then do nothing."""
+    for used in later.used(loaded.opened.root):
+        what = scalars.told(str(used.place[-1]) if used.value is None else used.value)
+        yield placed(
+            loaded,
+            used.place,
+            NOT_YET,
+            f"this version cannot {used.later.lacks} yet, so {what} would do nothing",
+            key=used.value is None,
+            hint=used.later.instead,
+        )
+
+
+def turns_are_for_those_who_are_asked(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    for name, category, kind in _taught(loaded):
+        places: list[tuple[Path, object]] = [(("categories", name, "turns"), category.turns)]
+        places += [
+            (("categories", name, "topics", index, "turns"), topic.turns)
+            for index, topic in enumerate(quotas.as_written(category))
+        ]
+        for place, turns in places:
+            if turns is not None and kind == "curated":
+                yield placed(
+                    loaded,
+                    place,
+                    IDLE,
+                    "curated rows have the turns that they have, so 'turns' asks for nothing",
+                    key=True,
+                    hint="remove it, or name another teacher",
+                )
+            elif isinstance(turns, Turns) and turns.min > turns.max:
+                yield placed(
+                    loaded,
+                    place,
+                    TURNED,
+                    f"'turns' goes from {turns.min} down to {turns.max}",
+                    expected="{min: from, max: to}, the smaller number first",
+                )
 
 
 MODEL_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
@@ -287,7 +340,7 @@ def ollama_takes_the_name(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     hint = ""
     if ":" in name:
         hint = f"leave out the tag: it is the recipe's version, '{loaded.recipe.version}'"
-    yield _at(
+    yield placed(
         loaded,
         ("deploy", "ollama", "model"),
         BAD_TAG,
@@ -300,7 +353,7 @@ def ollama_takes_the_name(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
 def weights_are_quantised_once(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     deploy, kind = loaded.recipe.deploy, loaded.recipe.export.gguf
     if deploy and deploy.ollama.quantize and kind == "q8_0":
-        yield _at(
+        yield placed(
             loaded,
             ("deploy", "ollama", "quantize"),
             QUANTIZED_TWICE,
@@ -344,7 +397,7 @@ def prompts_read_what_varies(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             varied = getattr(category, field)
             if varied is not None and len(varied) > 1 and not template.names.intersection(names):
                 many = "levels" if field == "complexity" else field
-                yield _at(
+                yield placed(
                     loaded,
                     ("categories", name, field),
                     ALIKE,
@@ -354,7 +407,7 @@ def prompts_read_what_varies(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
 
 
 def _bad_variable(loaded: "LoadedRecipe", place: Path, name: str) -> Diagnostic:
-    return _at(
+    return placed(
         loaded,
         place,
         BAD_VARIABLE,
@@ -365,7 +418,7 @@ def _bad_variable(loaded: "LoadedRecipe", place: Path, name: str) -> Diagnostic:
 
 
 def _unread(loaded: "LoadedRecipe", place: Path, name: str, read: set[str]) -> Diagnostic:
-    return _at(
+    return placed(
         loaded,
         place,
         UNREAD,
@@ -412,6 +465,7 @@ def _samples(loaded: "LoadedRecipe", name: str) -> Iterator[dict[str, Any]]:
                     persona=loaded.recipe.persona,
                     system=loaded.system,
                     ordinal=0,
+                    turns=turns_of(category, topic, 0),
                 )
 
 
@@ -448,7 +502,7 @@ def files_hold_enough(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
         asked = 1 if category.count == "all" else category.count
         if len(rows) < asked:
             problem = f"the files of '{category.teacher}' hold {len(rows)} rows of '{name}'"
-            yield _at(
+            yield placed(
                 loaded,
                 ("categories", name, "count"),
                 FEW_ROWS,
@@ -470,7 +524,7 @@ def _cells_held(loaded: "LoadedRecipe", name: str, category: Category) -> Iterat
         for wanted, count in need.items():
             if held[wanted] + unlabelled < count:
                 short = True
-                yield _at(
+                yield placed(
                     loaded,
                     _place_of(loaded, ("categories", name, fields[label]), wanted),
                     FEW_ROWS,
@@ -478,7 +532,7 @@ def _cells_held(loaded: "LoadedRecipe", name: str, category: Category) -> Iterat
                     expected=f"at least {count}",
                 )
     if not short and len(quotas.pick(category, rows)) < int(category.count):
-        yield _at(
+        yield placed(
             loaded,
             ("categories", name),
             FEW_ROWS,
@@ -527,6 +581,12 @@ CHECKS: tuple[Check, ...] = (
     topics_add_up,
     ranges_go_upwards,
     the_base_is_pinned,
+    nothing_is_asked_for_too_early,
+    turns_are_for_those_who_are_asked,
+    marker.it_can_be_written,
+    surroundings.prices_are_of_these_days,
+    surroundings.pools_have_someone_to_hold_back,
+    surroundings.the_store_has_a_known_scheme,
     targets_are_projections,
     ollama_takes_the_name,
     weights_are_quantised_once,
@@ -537,22 +597,6 @@ CHECKS: tuple[Check, ...] = (
     files_hold_enough,
     rows_have_one_category,
 )
-
-
-def _at(
-    loaded: "LoadedRecipe",
-    place: Path,
-    problem_code: str,
-    problem: str,
-    *,
-    key: bool = False,
-    **words: str,
-) -> Diagnostic:
-    root = loaded.opened.root
-    known = tree.known(root, place)
-    span = tree.key_span(root, known) if key else tree.span(root, known)
-    field = ".".join(map(str, (tree.dotted(root, known), *place[len(known) :])))
-    return Diagnostic(problem_code, span, field.lstrip("."), problem, **words)
 
 
 def _taught(loaded: "LoadedRecipe") -> Iterator[tuple[str, Category, str]]:

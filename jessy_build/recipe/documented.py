@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from jessy_build.config import Config
+from jessy_build.recipe import later
 
 
 class DocumentedSchema(GenerateJsonSchema):
@@ -20,7 +21,7 @@ class DocumentedSchema(GenerateJsonSchema):
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         made = super().model_schema(schema)
         fields = schema["cls"].model_fields
-        for name, words in documentation(schema["cls"]).items():
+        for name, words in _inherited(schema["cls"]).items():
             if name in fields:
                 made["properties"][fields[name].alias or name]["description"] = words
         if schema["cls"].__doc__ == Config.__doc__:
@@ -35,6 +36,27 @@ class DocumentedSchema(GenerateJsonSchema):
             # An editor would take a name that fits no pattern for one that is free.
             made["additionalProperties"] = False
         return made
+
+
+def _inherited(cls: type) -> dict[str, str]:
+    """The words for all fields of a class; what nothing does yet is said behind them."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if issubclass(base, Config) and base is not Config:
+            found |= documentation(base)
+    return {name: words + _not_yet(cls, name) for name, words in found.items()}
+
+
+def _not_yet(cls: type, name: str) -> str:
+    values = later.values_of(cls, name)
+    if not values:
+        return ""
+    if values == ("",):
+        return " Not in this version."
+    if values == ("*",):
+        return " Anything else is not in this version."
+    named = " and ".join(f"`{value.rstrip('*')}`" for value in values)
+    return f" {named} {'is' if len(values) == 1 else 'are'} not in this version."
 
 
 def documentation(cls: type) -> dict[str, str]:

@@ -7,6 +7,7 @@ that everything else can still be checked.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 
 from jessy_build import settings
@@ -47,6 +48,8 @@ class LoadedRecipe:
     lost: frozenset[Place] = frozenset()
     """What was wrong and is set aside; only checks ever see a recipe where something is."""
     warnings: tuple[Diagnostic, ...] = ()
+    today: date = field(default_factory=date.today, compare=False)
+    """What the age of prices is counted from."""
 
     def span_of(self, field: str | Place) -> Span:
         """Where a field was written; of a default, the nearest block around it."""
@@ -74,7 +77,7 @@ class LoadedRecipe:
         return quotas.pick(self.recipe.categories[category], self.rows[category])
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def load(path: Path, overrides: Sequence[str] = (), *, today: date | None = None) -> LoadedRecipe:
     """RecipeError with all problems of the recipe and of the files it names."""
     path = Path(path)
     project = _project(path)
@@ -100,6 +103,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
         files=opened.digests,
         opened=opened,
         lost=shaped.lost,
+        today=today or date.today(),
     )
     found = [*opened.problems, *(problem for check in checks.CHECKS for problem in check(loaded))]
     problems += [d for d in found if not _follows(d, shaped.lost) and d.field not in told]

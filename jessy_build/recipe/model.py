@@ -1,6 +1,8 @@
 """The words a recipe may use. Shapes only: what fields mean together is in `checks`.
 
-The lines under each field are its documentation; the JSON schema shows them in editors.
+The lines under each field are its documentation: editors show them out of the JSON schema, and
+docs/recipe.md is made of them. What the language knows and nothing does yet is listed in `later`;
+such a field is kept out of every dump (`exclude`), so that none is part of a key.
 """
 
 import json
@@ -10,9 +12,9 @@ from pydantic import ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
 from pydantic_core import CoreSchema, core_schema
 
 from jessy_build.config import Config
-from jessy_build.packaging.modelfile import Config as Modelfile
-from jessy_build.teachers import Config as Teacher
-from jessy_build.trainers.lora import Config as Train
+from jessy_build.packaging import modelfile
+from jessy_build.teachers import Config as KnownTeacher
+from jessy_build.trainers import config as training
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -25,6 +27,9 @@ Language: TypeAlias = Literal["tr", "en", "mixed"]
 Whole = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Files = Annotated[tuple[File, ...], Field(min_length=1)]
+Pool = Literal["cpu", "gpu", "network", "anthropic", "ollama"]
+"""What a step or a request may have to wait for; the last two are kinds of teachers."""
 
 
 class Base(Config):
@@ -32,7 +37,7 @@ class Base(Config):
 
     model: File
     """`hf:org/name`, `pypi:PACKAGE==VERSION#path/in/wheel` (a file in parts: joined by ` + `),
-    `path:./model-folder` or `gguf:./file.gguf`."""
+    `path:./model-folder`, `gguf:./file.gguf`, or `ollama:name:tag`, a model that Ollama has."""
     revision: str | None = None
     """The commit of an `hf:` model, 40 hex digits. Required there: a build must be repeatable."""
     sha256: str | None = None
@@ -49,9 +54,27 @@ class Persona(Config):
     """`persona.name` in templates."""
     system: File | None = None
     """A template (`.j2`) of the system text, which then stands in every prompt, training row and
-    in the Modelfile. Default: no system text."""
+    in the Modelfile. It may read `persona`. Default: no system text."""
     vars: dict[str, Any] = Field(default_factory=dict)
-    """Values for the templates: `emoji` here is `persona.vars.emoji` there."""
+    """Values for the templates, of any shape: `emoji` here is `persona.vars.emoji` there."""
+
+
+class AnnouncedTeacher(Config):
+    """A model in this process (`mlx`), or any server that speaks OpenAI's API (`openai`)."""
+
+    kind: Literal["mlx", "openai"]
+    """Which of the two it is."""
+    model: File
+    """The model's name there."""
+    host: Annotated[str, Field(min_length=1)] | None = None
+    """The address of the server, for `openai`."""
+    max_tokens: Annotated[int, Field(ge=1, le=16_000)] = 1024
+    """Tokens of an answer at most."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
+    """0 gives the likeliest answer, more gives more variety."""
+
+
+Teacher = Annotated[KnownTeacher | AnnouncedTeacher, Field(discriminator="kind")]
 
 
 class Range(NamedTuple):
@@ -77,12 +100,13 @@ class Level(Config):
     """What one level of complexity means."""
 
     iterations: Range
-    """Steps of thought, [from, to]: `iterations.min` and `iterations.max` in templates."""
+    """Steps of thought, [from, to]: `iterations.min` and `iterations.max` in prompts. A curated
+    row that says its own is held to it by `dataset.validate.complexity`."""
     words: Range
-    """Words of an answer, [from, to]: `words.min` and `words.max` in templates; validation
-    rejects rows outside."""
+    """Words of an answer, [from, to], as spaces separate them: `words.min` and `words.max` in
+    prompts. `dataset.validate.words` holds every answer to it."""
     seconds: Annotated[float, Field(gt=0)]
-    """Seconds an answer may take."""
+    """Seconds an answer may take: `seconds` in prompts. Nothing is measured against it yet."""
 
 
 LEVELS = {
@@ -92,8 +116,24 @@ LEVELS = {
 }
 
 
+class Turns(Config):
+    """From `min` to `max` pairs: a cell's rows take each number in turn, from `min` on."""
+
+    min: Annotated[int, Field(ge=1, le=32)]
+    """Pairs of the shortest conversation."""
+    max: Annotated[int, Field(ge=1, le=32)]
+    """Pairs of the longest conversation."""
+
+    def of(self, ordinal: int) -> int:
+        """The same row keeps its number, however many others there are."""
+        return self.min + ordinal % (self.max - self.min + 1)
+
+
+TurnCount = Annotated[int, Field(ge=1, le=32)] | Turns
+
+
 class Topic(Config):
-    """A topic with its own count and variables."""
+    """A topic with its own count, turns and variables."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -101,6 +141,8 @@ class Topic(Config):
     """`topic.name` in the prompt."""
     count: Whole | None = None
     """Rows about this topic. Default: what the other topics leave, shared evenly."""
+    turns: TurnCount | None = None
+    """Pairs of user and assistant in a row about this topic. Default: those of the category."""
 
     @property
     def vars(self) -> dict[str, Any]:
@@ -130,6 +172,15 @@ Topics = Annotated[
 ]
 
 
+class Sources(Config):
+    """Files that items are written about."""
+
+    files: Files
+    """Glob patterns, relative to the recipe."""
+    unit: Literal["file", "function", "paragraph"] = "file"
+    """What becomes the context of one item."""
+
+
 class Category(Config):
     """One kind of training rows: how many, from whom, about what."""
 
@@ -138,16 +189,38 @@ class Category(Config):
     count: Whole | Literal["all"]
     """Rows. `all` takes every row of a curated teacher."""
     prompt: File | None = None
-    """The template (`.j2`) that asks for one row. Required unless the teacher is curated."""
+    """The template (`.j2`) that asks for one row. Required unless the teacher is curated.
+    It may read `category`, `topic`, `language`, `language_name`, `complexity`, `iterations`,
+    `words`, `seconds`, `turns`, `persona`, `system` and the row's number `ordinal`."""
     languages: Annotated[dict[Language, Weight], Field(min_length=1)] | None = None
-    """Shares that sum to 1, or rows that sum to `count`.
-    Default: Turkish; curated rows as they come."""
+    """Shares that sum to 1, or rows that sum to `count`; rounded exactly, the largest remainders
+    up (Hamilton's method). Default: Turkish; curated rows as they come."""
     complexity: Annotated[dict[Key, Weight], Field(min_length=1)] | None = None
-    """Shares that sum to 1, or rows that sum to `count`, by level.
+    """Shares that sum to 1, or rows that sum to `count`, by level; rounded as languages are.
     Default: all levels alike; curated rows as they come."""
     topics: Topics | None = None
-    """Names, names with counts, or topics with a count and variables of their own.
+    """Names, names with counts, or topics with a count, turns and variables of their own.
     Default: one topic, named as the category."""
+    turns: TurnCount | None = None
+    """Pairs of user and assistant in a row that a teacher writes, or `{min, max}` of them.
+    Default: 1; curated rows as they come."""
+    sources: Sources | None = Field(default=None, exclude=True)
+    """Files of which each unit becomes the context of one item."""
+
+
+def turns_of(category: Category, topic: Topic, ordinal: int) -> int:
+    """Pairs of user and assistant in one row: what its topic says, else its category, else 1."""
+    turns = topic.turns if topic.turns is not None else category.turns
+    if isinstance(turns, Turns):
+        return turns.of(ordinal)
+    return turns or 1
+
+
+class Budget(Config):
+    """What a whole build may cost."""
+
+    max_usd: Annotated[float, Field(gt=0)]
+    """Dollars, by the prices of the teachers."""
 
 
 class Split(Config):
@@ -165,33 +238,146 @@ class Validation(Config):
     words: bool = True
     """An answer has as many words as its complexity level says."""
     duplicates: bool = True
-    """No row stands twice."""
+    """No two rows ask the same: compared in lower case, without punctuation at the ends of words
+    and without extra spaces, by the rules of the row's language (Turkish i and ı differ)."""
     roles: bool = True
     """Turns alternate and end with the assistant's."""
+    complexity: bool = True
+    """A row that says its iterations has as many as its complexity level says."""
     min_chars: Annotated[int, Field(ge=0)] = 1
-    """Characters an answer has at least."""
-    on_reject: Literal["drop", "fail"] = "fail"
-    """What happens when a row breaks a rule: go on without it, or stop and name them all."""
+    """Characters an answer has at least, spaces at its ends not counted."""
+    near_duplicate: Share | None = Field(default=None, exclude=True)
+    """Two questions are too much alike when this share of their word triples is the same."""
+    language: bool = Field(default=False, exclude=True)
+    """An answer is in the language that its row says."""
+    on_reject: Literal["drop", "fail", "replace"] = "fail"
+    """What happens when a row breaks a rule: go on without it (`drop`), stop and name them all
+    (`fail`), or ask its teacher for another one (`replace`)."""
+
+
+class Include(Config):
+    """Conversations that other tools wrote."""
+
+    files: Files
+    """Glob patterns, relative to the recipe."""
+    format: Literal["conversations"] = "conversations"
+    """A JSON list of conversations, each a list of turns."""
+    category: Key
+    """The category that they count as."""
+
+
+class Enhance(Config):
+    """A phrase put into some of the answers."""
+
+    kind: Literal["phrase"]
+    """What is done to the answers."""
+    phrases: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """One of them, drawn by the data set's seed, stands before the answer."""
+    language: Language | None = None
+    """Only in rows of this language. Default: in all."""
+    chance: Share = 1
+    """Share of the answers that get one."""
+
+
+NO_MARKER = "none"
 
 
 class Dataset(Config):
     """How the rows become a data set."""
 
     seed: Annotated[int, Field(ge=0)] = 42
-    """Decides which rows are held out, and the order of the others."""
+    """Decides which rows are held out."""
     split: Split = Split()
-    """Shares for training and validation."""
+    """Shares for training and validation. Each row is drawn by its own question, so the shares
+    are met on average, and another row moves none between the two."""
     validate_: Annotated[Validation, Field(alias="validate")] = Validation()
     """Rules that every row must keep."""
+    marker: Annotated[str, Field(min_length=1, max_length=400)] = NO_MARKER
+    """A Jinja2 text put before each answer that is trained on, as `"[{{ iterations }}] "`, or
+    `none`. It may read `iterations` (the row's own, else those of its level, as 3-5),
+    `complexity`, `language` and `category`."""
+    include: tuple[Include, ...] = Field(default=(), exclude=True)
+    """Rows out of the files of other tools."""
+    enhance: tuple[Enhance, ...] = Field(default=(), exclude=True)
+    """Changes made to the answers, one after another."""
+
+
+class Gate(Config):
+    """A figure that must be reached."""
+
+    min: float | dict[Key, float] | None = None
+    """The least that will do, for all or by level of complexity."""
+    max: float | dict[Key, float] | None = None
+    """The most that will do, for all or by level of complexity."""
+    no_worse_than: Literal["base", "previous"] | None = None
+    """The figure of this model will do as well."""
+
+
+class Phase(Config):
+    """One part of a curriculum (Bengio et al. 2009)."""
+
+    name: Text
+    """What it is called in the report."""
+    categories: Annotated[tuple[Key, ...], Field(min_length=1)]
+    """Whose rows are trained on."""
+    epochs: Whole = 1
+    """Passes over these rows."""
+    gate: dict[Key, Gate] = Field(default_factory=dict)
+    """Figures to be reached before the next phase begins, by their name."""
+
+
+class EarlyStop(Config):
+    """When training has nothing more to win."""
+
+    patience: Whole
+    """Looks at the validation rows without a lower loss, after which training ends
+    (Prechelt 1998)."""
+
+
+class Wandb(Config):
+    """Weights & Biases."""
+
+    project: Text
+    """The project that runs are listed under."""
+
+
+class Track(Config):
+    """Services that follow a training."""
+
+    wandb: Wandb | None = None
+    """Weights & Biases."""
+
+
+class Train(training.Config):
+    """How the adapter is trained."""
+
+    early_stop: EarlyStop | None = Field(default=None, exclude=True)
+    """End before the last epoch when the validation loss falls no more."""
+    every_batch: dict[Key, Whole] = Field(default_factory=dict, exclude=True)
+    """Rows of a category that every batch holds at least."""
+    phases: tuple[Phase, ...] = Field(default=(), exclude=True)
+    """A curriculum: categories trained one after another."""
+    track: Track | None = Field(default=None, exclude=True)
+    """Services that follow the training."""
 
 
 class Export(Config):
     """What the trained model is written as."""
 
-    kind: Literal["fused"] = "fused"
-    """The adapter is merged into the weights of its base."""
+    kind: Literal["fused", "adapter"] = "fused"
+    """`fused`: the adapter is merged into the weights of its base. `adapter`: the LoRA alone."""
     gguf: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
-    """How the weights are stored in the GGUF file."""
+    """How the matrices are stored in the GGUF file, as llama.cpp calls it: 32, 16, 16 or 8.5 bits
+    a weight. Vectors stay f32."""
+
+
+class Modelfile(modelfile.Config):
+    """What Ollama is told about the model."""
+
+    # Wider than what the packaging can do: `later` refuses the rest.
+    template: Literal["auto"] | File = "auto"  # type: ignore[assignment]
+    """`auto`: derived from the chat template of the training, and proved equal on the server.
+    Or the path of a file in Ollama's own template language."""
 
 
 class Ollama(Config):
@@ -199,8 +385,20 @@ class Ollama(Config):
 
     model: str
     """The model's name there; the recipe's `version` becomes its tag."""
-    quantize: Literal["f16", "q8_0", "q4_K_M", "q4_K_S"] | None = None
-    """Ollama stores the weights smaller. Default: as they were exported."""
+    quantize: Literal["f16", "q8_0", "q4_K_M", "q4_K_S", "auto"] | None = None
+    """Ollama stores the weights smaller; `auto`: as small as keeps what was trained.
+    Default: as they were exported."""
+    keep: Whole | None = Field(default=None, exclude=True)
+    """Versions that stay on the server; older ones are removed there. Default: all."""
+
+
+class EnvFile(Config):
+    """A line `KEY=model:tag` in a file that other programs read."""
+
+    path: File
+    """The file, relative to the recipe."""
+    key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    """The name of the variable."""
 
 
 class Deploy(Config):
@@ -208,15 +406,26 @@ class Deploy(Config):
 
     ollama: Ollama
     """Without a server there, a folder that `ollama create` takes is made all the same."""
+    env_file: EnvFile | None = Field(default=None, exclude=True)
+    """A file that tells other programs which model is live."""
 
 
 class Evaluate(Config):
     """Prompts asked of the base and of the tuned model, to be read side by side."""
 
     prompts: File | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
-    """The prompts, or the path of a JSONL file of `{"prompt": ...}` rows."""
+    """The prompts, or the path of a JSONL file of `{"prompt": ...}` rows, each with `language`,
+    `complexity` and `seen` (whether it was trained on) where that is known."""
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 80
     """Tokens of an answer at most."""
+    compare_with: tuple[Literal["base", "previous"], ...] = Field(default=("base",), exclude=True)
+    """The models that are asked the same: the base, the version before."""
+    suites: tuple[File, ...] = Field(default=(), exclude=True)
+    """Files of prompts with what a good answer holds, scored by rule."""
+    scenarios: tuple[File, ...] = Field(default=(), exclude=True)
+    """Glob patterns of conversations written as Gherkin features."""
+    gates: dict[Key, Gate] = Field(default_factory=dict, exclude=True)
+    """Figures that must be reached before the model goes live, by their name."""
 
 
 class Recipe(Config):
@@ -245,6 +454,8 @@ class Recipe(Config):
     """The levels of complexity, by name. Writing any replaces them all."""
     categories: Annotated[dict[Key, Category], Field(min_length=1)]
     """The kinds of training rows, by name."""
+    budget: Budget | None = Field(default=None, exclude=True)
+    """A cap on what a whole build may cost. Default: none."""
     dataset: Dataset = Dataset()
     """How the rows become a data set."""
     train: Train = Train()
@@ -257,6 +468,17 @@ class Recipe(Config):
     """Where the finished model goes. Default: nowhere but into the build folder."""
     evaluate: Evaluate | None = None
     """Prompts that compare base and tuned model. Default: no comparison."""
+    pools: dict[Pool, Annotated[int, Field(ge=1, le=256)]] = Field(
+        default_factory=dict, exclude=True
+    )
+    """How many run at once: steps of a kind (`cpu`: 1 by default, `gpu`: 1, for what fills the
+    machine, `network`: 4), or requests to all teachers of a kind together (`anthropic`, `ollama`:
+    as their `concurrency` says by default). Changes nothing of the result."""
+    store: File | None = Field(default=None, exclude=True)
+    """A store shared by several people or machines, `s3://bucket/folder`, `gs://bucket/folder`,
+    `file:///folder`, or a folder, relative to the recipe, which may lie outside the project: what
+    one has built, the others take from there. Keys come from the environment, where
+    JESSY_SHARED_STORE wins. Default: none. Changes nothing of the result."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -112,8 +112,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "*", "**", "%"))
     code_generator_class = _NamingGenerator
 
-    def __init__(self) -> None:
+    def __init__(self, keep_trailing_newline: bool = False) -> None:
         super().__init__(
+            keep_trailing_newline=keep_trailing_newline,
             undefined=_Undefined,
             trim_blocks=True,
             lstrip_blocks=True,

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from jessy_build import masking
 from jessy_build.diagnostics import Diagnostic, code, near
-from jessy_build.recipe import advice, model, scalars, source, tree, vocabulary
+from jessy_build.recipe import advice, later, model, scalars, source, tree, vocabulary
 from jessy_build.recipe.model import Recipe
 from jessy_build.recipe.source import Entry, Node
 from jessy_build.recipe.tree import Path
@@ -103,7 +103,7 @@ def _faults(root: Node, errors: Iterable[ErrorDetails]) -> list[_Fault]:
     grouped: dict[tuple[Path, str, str], list[ErrorDetails]] = {}
     for error in errors:
         grouped.setdefault(_place(root, error), []).append(error)
-    deep = {path for path, _, _ in grouped}
+    deep = {(*path, name) if kind == "missing" else path for path, kind, name in grouped}
     return [
         _Fault(path, kind, name, tuple(found))
         for (path, kind, name), found in grouped.items()
@@ -160,13 +160,14 @@ def _unknown(root: Node, fault: _Fault) -> Diagnostic:
         tree.key_span(root, fault.path),
         tree.dotted(root, fault.path),
         f"unknown field '{fault.name}' in {place or 'the recipe'}",
-        expected=", ".join(names),
+        expected=", ".join(vocabulary.usable(fault.path[:-1], names)),
         hint=hint,
     )
 
 
 def _unknown_kind(root: Node, fault: _Fault) -> Diagnostic:
-    tags = str(fault.errors[0]["ctx"]["expected_tags"]).replace("'", "")
+    tags = str(fault.errors[0]["ctx"]["expected_tags"]).replace("'", "").split(", ")
+    tags = [tag for tag in tags if not later.refuses(fault.path, tag)]
     value = source.plain(tree.node(root, fault.path))
     return Diagnostic(
         UNKNOWN_KIND,
@@ -175,8 +176,8 @@ def _unknown_kind(root: Node, fault: _Fault) -> Diagnostic:
         f"there is no {fault.name} {scalars.told(value)}"
         if isinstance(value, str)
         else f"'{fault.name}' cannot be {scalars.told(value)}",
-        expected=tags,
-        hint=near(str(value), tags.split(", ")),
+        expected=", ".join(tags),
+        hint=near(str(value), tags),
     )
 
 
@@ -241,6 +242,8 @@ def _got(value: object, expected: str) -> str:
     if kind == scalars.told(value):
         return ""
     if isinstance(value, str):
+        if expected == vocabulary.DATE:
+            return ""
         if not vocabulary.is_text(expected):
             return kind
         return scalars.told(value) if 0 < len(value) <= 60 else f"{len(value)} characters"

@@ -1,18 +1,21 @@
-"""Templates that cannot surprise: strict names, no reach outside. What they may do: `sandbox`."""
+"""Templates that cannot surprise: strict names, no reach outside. What they may do: `sandbox`.
+
+Jinja is loaded with the first template: a recipe of curated rows may have none.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import jinja2
-from jinja2 import nodes
+from typing import TYPE_CHECKING, Any
 
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span, code, near
 from jessy_build.recipe.model import Level, Persona, Topic
-from jessy_build.recipe.sandbox import FILTER_NAMES, TEST_NAMES, Refused, Sandbox
+
+if TYPE_CHECKING:
+    import jinja2
+    from jinja2 import nodes
 
 SYNTAX = code("R401", "a template is not well formed")
 UNDECLARED = code("R402", "a template reads a name that nothing sets")
@@ -22,9 +25,11 @@ NOT_ALONE = code("R404", "a template takes in another file")
 MAX_TEMPLATE = 256 * 1024
 KNOWN = (
     *("category", "topic", "language", "language_name", "complexity", "iterations", "words"),
-    *("persona", "ordinal", "sample", "system"),
+    *("seconds", "turns", "persona", "ordinal", "sample", "system"),
 )
 """What a category's prompt may read."""
+KNOWN_TO_MARKER = ("iterations", "complexity", "language", "category")
+"""What `dataset.marker` may read."""
 KNOWN_TO_SYSTEM = ("persona",)
 LANGUAGE_NAMES = {"tr": "Turkish", "en": "English", "mixed": "Turkish mixed with English"}
 
@@ -36,8 +41,8 @@ class Template:
     text: str
     names: frozenset[str]
     """What it reads and does not set itself."""
-    tree: nodes.Template = field(repr=False, compare=False)
-    compiled: jinja2.Template = field(repr=False, compare=False)
+    tree: "nodes.Template" = field(repr=False, compare=False)
+    compiled: "jinja2.Template" = field(repr=False, compare=False)
 
 
 class RenderError(Exception):
@@ -55,9 +60,16 @@ class RenderError(Exception):
         return Diagnostic(FAILS, span, field_name, self.problem, hint=hint)
 
 
-def parse(text: str, path: Path, shown: str) -> Template:
-    """RecipeError for what is not well formed, or reaches for another file."""
-    environment = Sandbox()
+def parse(text: str, path: Path, shown: str, *, spaces: bool = False) -> Template:
+    """RecipeError for what is not well formed, or reaches for another file.
+
+    What is rendered loses the spaces around it, unless `spaces` says that they are meant.
+    """
+    import jinja2
+
+    from jessy_build.recipe.sandbox import Sandbox
+
+    environment = Sandbox(keep_trailing_newline=spaces)
     try:
         tree = environment.parse(text)
         problems = list(_reaching_out(tree, text, shown))
@@ -76,6 +88,8 @@ def parse(text: str, path: Path, shown: str) -> Template:
 
 def undeclared(template: Template, known: Iterable[str]) -> Iterator[Diagnostic]:
     """Names that neither the tool nor the template itself sets."""
+    from jinja2 import nodes
+
     known = tuple(known)
     names = template.names - set(known)
     for node in template.tree.find_all(nodes.Name):
@@ -92,6 +106,8 @@ def undeclared(template: Template, known: Iterable[str]) -> Iterator[Diagnostic]
 
 def fields_read(template: Template, name: str) -> set[str] | None:
     """Which `name.field`s the template reads; None when it uses `name` as a whole."""
+    from jinja2 import nodes
+
     read = set()
     whole = sum(node.name == name for node in template.tree.find_all(nodes.Name))
     for attribute in template.tree.find_all(nodes.Getattr):
@@ -109,6 +125,8 @@ def fields_read(template: Template, name: str) -> set[str] | None:
 
 def render(template: Template, variables: Mapping[str, Any]) -> str:
     """RenderError for a name that is not set, and for whatever would not end."""
+    from jessy_build.recipe.sandbox import Sandbox
+
     environment = template.compiled.environment
     assert isinstance(environment, Sandbox)
     environment.spent = 0
@@ -122,7 +140,8 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
         # A template is a program of the user's: whatever it raises is theirs to mend.
         line = _failing_line(template, error.__traceback__)
         raise RenderError(template, line, _said(error)) from None
-    return "".join(parts).strip()
+    text = "".join(parts)
+    return text if environment.keep_trailing_newline else text.strip()
 
 
 def persona_variables(persona: Persona | None) -> dict[str, Any]:
@@ -141,6 +160,7 @@ def variables(
     persona: Persona | None,
     system: str | None,
     ordinal: int,
+    turns: int = 1,
 ) -> dict[str, Any]:
     """What a prompt reads for one item: a value for each name in `KNOWN`."""
     return {
@@ -151,6 +171,8 @@ def variables(
         "complexity": complexity,
         "iterations": level.iterations,
         "words": level.words,
+        "seconds": level.seconds,
+        "turns": turns,
         "persona": persona_variables(persona),
         "ordinal": ordinal,
         "sample": ordinal,
@@ -158,11 +180,11 @@ def variables(
     }
 
 
-REACHING_OUT = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
+def _reaching_out(tree: "nodes.Template", text: str, shown: str) -> Iterator[Diagnostic]:
+    from jinja2 import nodes
 
-
-def _reaching_out(tree: nodes.Template, text: str, shown: str) -> Iterator[Diagnostic]:
-    for node in tree.find_all(REACHING_OUT):
+    reaching = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
+    for node in tree.find_all(reaching):
         word = "from" if isinstance(node, nodes.FromImport) else type(node).__name__.lower()
         yield Diagnostic(
             NOT_ALONE,
@@ -183,6 +205,10 @@ def _failing_line(template: Template, trace: TracebackType | None) -> int:
 
 
 def _said(error: Exception) -> str:
+    import jinja2
+
+    from jessy_build.recipe.sandbox import Refused
+
     if isinstance(error, RecursionError):
         return "the template calls itself without end"
     text = " ".join(str(error).split())
@@ -214,6 +240,8 @@ NO_FILTER = re.compile(r"No (filter|test) named '([^']*)'")
 
 
 def _in_words(message: str) -> tuple[str, str]:
+    from jessy_build.recipe.sandbox import FILTER_NAMES, TEST_NAMES
+
     problem = message[:1].lower() + message[1:].rstrip(".")
     if found := NO_FILTER.match(message):
         names = FILTER_NAMES if found[1] == "filter" else TEST_NAMES

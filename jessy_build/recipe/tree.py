@@ -30,6 +30,13 @@ def child(node: Node, segment: str | int) -> Node | None:
     return None
 
 
+def segments(node: Node) -> tuple[str | int, ...]:
+    """The names or numbers of what stands directly below."""
+    if isinstance(node.value, Mapping):
+        return tuple(node.value)
+    return tuple(range(len(node.value))) if isinstance(node.value, tuple) else ()
+
+
 def node(root: Node, path: Path) -> Node:
     for segment in path:
         inner = child(root, segment)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from jessy_build.recipe import model, source, tree
+from jessy_build.recipe import later, model, source, tree
 from jessy_build.recipe.source import Node
 from jessy_build.recipe.tree import Path
 
@@ -14,6 +14,9 @@ PATTERNS = {
     model.NAME_PATTERN: "lower-case letters, digits, '.', '_' and '-', at most 64",
     model.KEY_PATTERN: "letters, digits, '_' and '-', at most 64",
 }
+
+
+DATE = "a date, as in 2026-11-01"
 
 
 @cache
@@ -30,6 +33,11 @@ def fields(root: Node, path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def usable(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Of the fields at a place those that do something in this version."""
+    return tuple(name for name in names if not later.refuses((*path, name)))
+
+
 def keys(root: Node, path: Path) -> tuple[str, tuple[str, ...]]:
     """What a name of one's own must look like at a place."""
     for schema in _at(root, path):
@@ -44,7 +52,7 @@ def keys(root: Node, path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def phrase(root: Node, path: Path) -> str:
-    schemas = _at(root, path)
+    schemas = [_of_today(schema, path) for schema in _at(root, path)]
     blocks = [schema for schema in schemas if schema.get("type") == "object"]
     # The fields of several blocks in one line would help nobody.
     found = ["a mapping" if s in blocks and len(blocks) > 1 else _phrase(s) for s in schemas]
@@ -59,6 +67,7 @@ def is_text(phrase: str) -> bool:
 def choices(root: Node, path: Path) -> tuple[str, ...]:
     found: list[str] = []
     for schema in _at(root, path):
+        schema = _of_today(schema, path)
         found += map(str, schema.get("enum", [schema["const"]] if "const" in schema else []))
     return tuple(found)
 
@@ -67,6 +76,17 @@ def elsewhere(name: str) -> str:
     """The block that has a field of this name, if there is just one."""
     found = {".".join(path) or "the recipe" for path in _owners(_language(), name, (), 6)}
     return found.pop() if len(found) == 1 else ""
+
+
+def _of_today(schema: Schema, path: Path) -> Schema:
+    """Without the values and the fields that an error must not recommend yet."""
+    if "enum" in schema:
+        values = [v for v in schema["enum"] if not later.refuses(path, str(v))]
+        return {**schema, "enum": values} if values else {}
+    if "properties" in schema:
+        names = usable(path, tuple(schema["properties"]))
+        return {**schema, "properties": {name: schema["properties"][name] for name in names}}
+    return schema
 
 
 def _at(root: Node, path: Path) -> list[Schema]:
@@ -152,6 +172,8 @@ def _phrase(schema: Schema) -> str:
 
 
 def _text(schema: Schema) -> str:
+    if schema.get("format") == "date":
+        return DATE
     if "pattern" in schema:
         return PATTERNS.get(schema["pattern"], f"text like {schema['pattern']}")
     if "maxLength" in schema and schema["maxLength"] < 1000:

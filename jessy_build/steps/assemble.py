@@ -2,17 +2,20 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import digest
+from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import Example, read_jsonl
 from jessy_build.plan.step import Step
+from jessy_build.recipe.model import NO_MARKER
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
+    from jessy_build.recipe.marker import Marker
 
 name = "assemble"
 version = 1
@@ -21,13 +24,22 @@ holds = always
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
     dataset = loaded.recipe.dataset
-    params = {"seed": dataset.seed, "valid": dataset.split.valid, "system": loaded.system}
+    params: dict[str, Any] = {
+        "seed": dataset.seed,
+        "valid": dataset.split.valid,
+        "system": loaded.system,
+    }
     span = loaded.span_of("dataset")
-    about = {
+    about: dict[str, Any] = {
         "dataset.seed": dataset.seed,
         "dataset.split.valid": dataset.split.valid,
         "persona.system": loaded.system,
     }
+    if dataset.marker != NO_MARKER:
+        levels = _iterations(loaded)
+        params["marker"] = {"text": dataset.marker, "iterations": levels}
+        about["dataset.marker"] = dataset.marker
+        about["complexity"] = {name: {"iterations": levels[name]} for name in levels}
     return [Step(name, name, version, params, {"rows": "validate"}, span=span, about=about)]
 
 
@@ -37,8 +49,9 @@ def run(job: Job) -> Facts:
     held_out = valid_ids(examples, params["seed"], params["valid"])
     train = [example for example in examples if example.id not in held_out]
     valid = [example for example in examples if example.id in held_out]
-    _write(job.out / "train.jsonl", train, params["system"])
-    _write(job.out / "valid.jsonl", valid, params["system"])
+    mark = _marker(params.get("marker"))
+    _write(job.out / "train.jsonl", train, params["system"], mark)
+    _write(job.out / "valid.jsonl", valid, params["system"], mark)
     return {
         "train": len(train),
         "valid": len(valid),
@@ -66,14 +79,37 @@ def _draw(seed: int, id: str) -> float:
     return int(digest.of_value([seed, id])[:13], 16) / 16**13
 
 
-def _write(path: Path, examples: Sequence[Example], system: str | None) -> None:
+def _iterations(loaded: "LoadedRecipe") -> dict[str, list[int]]:
+    """Only where the marker reads them: else other bounds would make the same rows anew."""
+    from jessy_build.recipe import marker
+
+    if "iterations" not in marker.parse(loaded.recipe.dataset.marker).names:
+        return {}
+    return {level: list(spec.iterations) for level, spec in loaded.recipe.complexity.items()}
+
+
+def _marker(params: Mapping[str, Any] | None) -> "Marker | None":
+    if params is None:
+        return None
+    from jessy_build.recipe import marker
+
+    return marker.writer(marker.parse(params["text"]), params["iterations"])
+
+
+def _write(
+    path: Path, examples: Sequence[Example], system: str | None, mark: "Marker | None"
+) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for example in examples:
-            file.write(json.dumps(_row(example, system), ensure_ascii=False) + "\n")
+            file.write(json.dumps(_row(example, system, mark), ensure_ascii=False) + "\n")
 
 
-def _row(example: Example, system: str | None) -> dict[str, Any]:
-    messages = [{"role": m.role, "content": m.content} for m in example.messages]
+def _row(example: Example, system: str | None, mark: "Marker | None") -> dict[str, Any]:
+    before = _mark_of(example, mark) if mark else ""
+    messages = [
+        {"role": m.role, "content": before + m.content if m.role == "assistant" else m.content}
+        for m in example.messages
+    ]
     if system and messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": system})
     return {
@@ -83,6 +119,18 @@ def _row(example: Example, system: str | None) -> dict[str, Any]:
         "complexity": example.complexity,
         "messages": messages,
     }
+
+
+def _mark_of(example: Example, mark: "Marker") -> str:
+    from jessy_build.recipe.templates import RenderError
+
+    try:
+        return mark(example.category, example.language, example.complexity, example.iterations)
+    except RenderError as error:
+        raise StepError(
+            f"dataset.marker cannot be written for {example.origin.source}: {error.problem}",
+            hint="say it in the row, or take it out of the marker",
+        ) from None
 
 
 def _cells(examples: Sequence[Example]) -> Counter[tuple[str, str, str]]:

@@ -26,16 +26,21 @@ SHOWN = 10
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
     rules = loaded.recipe.dataset.validate_
-    words = {level: list(spec.words) for level, spec in loaded.recipe.complexity.items()}
+    levels = loaded.recipe.complexity.items()
+    words = {level: list(spec.words) for level, spec in levels}
+    iterations = {level: list(spec.iterations) for level, spec in levels}
     params = {
         "rules": rules.model_dump(mode="json"),
         "words": words,
+        "iterations": iterations,
         "order": list(loaded.recipe.categories),
     }
     needs = {category: f"generate:{category}" for category in loaded.recipe.categories}
     about = {
         "dataset.validate": params["rules"],
-        "complexity": {level: {"words": bounds} for level, bounds in words.items()},
+        "complexity": {
+            level: {"words": words[level], "iterations": iterations[level]} for level in words
+        },
         "categories (their order)": params["order"],
     }
     span = loaded.span_of("dataset.validate")
@@ -48,9 +53,10 @@ def run(job: Job) -> Facts:
         for category in job.step.params["order"]
         for example in read_jsonl(job.inputs[category] / "examples.jsonl")
     ]
-    findings = list(validators.check(examples, job.step.params["rules"], job.step.params["words"]))
+    params = job.step.params
+    findings = validators.check(examples, params["rules"], params["words"], params["iterations"])
     bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
-    if bad and job.step.params["rules"]["on_reject"] == "fail":
+    if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
     for finding in findings[:SHOWN]:
         job.emit(StepNote(job.step.name, _line(finding)))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -32,6 +33,19 @@ STOPS: Mapping[str | None, Stop] = {
 }
 
 
+class Prices(BaseConfig):
+    """Dollars per million tokens. Told to people; no part of any request."""
+
+    input: float = Field(ge=0)
+    """Of what is asked, what is newly written to a cache included."""
+    output: float = Field(ge=0)
+    """Of what is answered, thinking included."""
+    cached_input: float | None = Field(default=None, ge=0)
+    """Of what is asked and read from a cache. Default: as `input`."""
+    as_of: date
+    """The day they were looked up, as 2026-11-01. After a year a warning asks to look again."""
+
+
 class Config(BaseConfig):
     """Claude through Anthropic's Messages API. The key comes from ANTHROPIC_API_KEY."""
 
@@ -44,6 +58,10 @@ class Config(BaseConfig):
     """Requests in flight at once."""
     timeout: float = Field(default=120, gt=0, le=3600)
     """Seconds to wait for one answer."""
+    prices: Prices | None = None
+    """What the account pays; look it up there. Without it, plans cannot say dollars."""
+    batch: bool = Field(default=False, exclude=True)
+    """Ask through Message Batches, at half the price and within a day."""
 
 
 def request(

@@ -1,11 +1,12 @@
 """What the asked teachers share: the shape of an example, reading it back, hosts and keys."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from jessy_build.diagnostics import StepError
 from jessy_build.example import Message
@@ -21,35 +22,52 @@ class Malformed(Exception):
         self.reason = reason
 
 
-class _SingleTurn(BaseModel):
+class _Turns(BaseModel):
     """Servers promise the schema and do not always keep it: every answer is checked again."""
 
     model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
 
-    user: str
-    assistant: str
 
+def example_schema(turns: int = 1) -> Mapping[str, Any]:
+    """A question and its answer, or several in turn, as the JSON schema of structured output.
 
-def example_schema() -> Mapping[str, Any]:
-    """One question and its answer, as the JSON schema that structured output takes."""
+    Each text is a property of its own: servers keep to required properties, and to their order,
+    where few of them keep to the length of a list.
+    """
+    names = _names(turns)
     return {
         "type": "object",
-        "properties": {"user": {"type": "string"}, "assistant": {"type": "string"}},
-        "required": ["user", "assistant"],
+        "properties": {name: {"type": "string"} for name in names},
+        "required": list(names),
         "additionalProperties": False,
     }
 
 
-def parse(reply_text: str) -> tuple[Message, Message]:
-    """The question and the answer in a reply to `example_schema`; raises `Malformed`."""
+def parse(reply_text: str, turns: int = 1) -> tuple[Message, ...]:
+    """The conversation in a reply to `example_schema`, question first; raises `Malformed`."""
     try:
-        turn = _SingleTurn.model_validate_json(reply_text)
+        said = _shape(turns).model_validate_json(reply_text).model_dump()
     except ValidationError as error:
         raise Malformed(_first(error)) from None
-    for role in ("user", "assistant"):
-        if not getattr(turn, role):
-            raise Malformed(f"'{role}' is empty")
-    return Message("user", turn.user), Message("assistant", turn.assistant)
+    for name in _names(turns):
+        if not said[name]:
+            raise Malformed(f"'{name}' is empty")
+    return tuple(
+        Message("assistant" if name.startswith("assistant") else "user", said[name])
+        for name in _names(turns)
+    )
+
+
+def _names(turns: int) -> tuple[str, ...]:
+    if turns == 1:
+        return "user", "assistant"
+    return tuple(f"{role}_{turn}" for turn in range(1, turns + 1) for role in ("user", "assistant"))
+
+
+@cache
+def _shape(turns: int) -> type[_Turns]:
+    fields: dict[str, Any] = dict.fromkeys(_names(turns), (str, ...))
+    return create_model("Turns", __base__=_Turns, **fields)
 
 
 def _first(error: ValidationError) -> str:

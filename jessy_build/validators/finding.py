@@ -27,6 +27,8 @@ class Limits:
 
     words: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By complexity level, both ends included. A level that is not here has no limits."""
+    iterations: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """As `words`, of what a row says about itself."""
     min_chars: int = 1
 
 

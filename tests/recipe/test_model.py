@@ -1,11 +1,17 @@
 """The schema that editors read is that of the code, and says what each field means."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+import pytest
 
 from jessy_build.recipe import model
 from jessy_build.recipe.load import load
+from jessy_build.steps import POOLS
+from jessy_build.teachers import ASKING
+from tests.recipe import walk
 
 SCHEMA = Path(__file__).parent.parent.parent / "schemas" / "recipe.schema.json"
 FULL = Path(__file__).parent / "good" / "full.yaml"
@@ -38,7 +44,7 @@ def test_the_full_recipe_uses_every_field_of_the_language() -> None:
     """So that whatever is added to the language must be added to a recipe that is loaded."""
     text = FULL.read_text(encoding="utf-8")
     exclusive = {"revision", "steps"}  # those that would contradict what is there
-    names = {name.rpartition(".")[2] for name, _ in fields(model.json_schema())}
+    names = {path.rpartition(".")[2] for _, _, path in walk.fields_of_today()}
     missing = {name for name in names - exclusive if f"{name}:" not in text}
     assert missing == set()
     load(FULL)
@@ -55,3 +61,30 @@ def test_only_a_recipe_that_extends_nothing_must_have_all_blocks() -> None:
 def test_a_name_that_fits_no_pattern_is_refused_by_editors_too() -> None:
     categories = model.json_schema()["properties"]["categories"]
     assert categories["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("category", "topic", "turns"),
+    [
+        (None, None, [1, 1, 1, 1]),
+        (3, None, [3, 3, 3, 3]),
+        (3, 5, [5, 5, 5, 5]),
+        ({"min": 2, "max": 4}, None, [2, 3, 4, 2]),
+        ({"min": 2, "max": 2}, None, [2, 2, 2, 2]),
+        ({"min": 2, "max": 4}, 1, [1, 1, 1, 1]),
+        (1, {"min": 6, "max": 7}, [6, 7, 6, 7]),
+    ],
+)
+def test_a_row_has_the_turns_of_its_topic_else_of_its_category(
+    category: object, topic: object, turns: list[int]
+) -> None:
+    block = model.Category.model_validate_json(
+        json.dumps({"teacher": "x", "count": 4, "turns": category, "topics": [{"name": "t"}]})
+    )
+    about = model.Topic.model_validate_json(json.dumps({"name": "t", "turns": topic}))
+    assert [model.turns_of(block, about, ordinal) for ordinal in range(4)] == turns
+    assert about.vars == {}
+
+
+def test_pools_are_those_of_steps_and_the_kinds_of_teachers_that_are_asked() -> None:
+    assert set(get_args(model.Pool)) == {*POOLS, *ASKING}

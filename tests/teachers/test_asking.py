@@ -60,6 +60,47 @@ def test_the_schema_is_the_one_that_answers_are_checked_by() -> None:
     assert schema["additionalProperties"] is False
 
 
+def conversation(**texts: str) -> str:
+    return json.dumps(
+        {"user_1": "a", "assistant_1": "b", "user_2": "c", "assistant_2": "d"} | texts
+    )
+
+
+def test_a_conversation_is_read_in_the_order_in_which_it_was_asked_for() -> None:
+    assert parse(conversation(user_1=" Selam! "), 2) == (
+        Message("user", "Selam!"),
+        Message("assistant", "b"),
+        Message("user", "c"),
+        Message("assistant", "d"),
+    )
+    schema = example_schema(2)
+    assert list(schema["properties"]) == ["user_1", "assistant_1", "user_2", "assistant_2"]
+    assert schema["required"] == list(schema["properties"])
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "turns", "reason"),
+    [
+        ('{"user": "a", "assistant": "b"}', 2, "'user_1': Field required"),
+        (conversation(), 1, "'user': Field required"),
+        (conversation(), 3, "'user_3': Field required"),
+        (conversation(user_3="e"), 2, "'user_3'"),
+        (conversation(assistant_2=" "), 2, "'assistant_2' is empty"),
+        ("[]", 2, "object"),
+    ],
+)
+def test_a_conversation_of_another_length_is_none(text: str, turns: int, reason: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse(text, turns)
+    assert reason in caught.value.reason
+
+
+def test_one_turn_is_asked_for_as_ever() -> None:
+    assert example_schema() == example_schema(1)
+    assert list(example_schema()["properties"]) == ["user", "assistant"]
+
+
 @pytest.mark.parametrize(
     ("url", "told", "loopback"),
     [

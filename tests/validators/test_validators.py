@@ -1,5 +1,6 @@
 """The table of validators as the validate step uses it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,18 +9,23 @@ from jessy_build.validators import VALIDATORS, Finding, check
 from tests.validators.rows import talk
 
 WORDS = {"low": [1, 3]}
-ALL: dict[str, Any] = {"roles": True, "words": True, "duplicates": True, "min_chars": 2}
+ITERATIONS = {"low": [1, 2]}
+ALL: dict[str, Any] = {
+    **dict.fromkeys(("roles", "words", "duplicates", "complexity"), True),
+    "min_chars": 2,
+}
 
 ROWS = [
     talk("u: selam", "a: selam sana", where="r:1"),
     talk("u: Selam!", "a: bu çok uzun bir cevap", where="r:2"),
     talk("u: naber", where="r:3"),
     talk("u: tamam mı", "a: o", where="r:4"),
+    replace(talk("u: ne var ne yok", "a: iyilik", where="r:5"), iterations=3),
 ]
 
 
 def found(rules: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(finding.where, finding.rule) for finding in check(ROWS, rules, WORDS)]
+    return [(finding.where, finding.rule) for finding in check(ROWS, rules, WORDS, ITERATIONS)]
 
 
 def test_findings_come_in_the_order_of_the_rows() -> None:
@@ -28,6 +34,7 @@ def test_findings_come_in_the_order_of_the_rows() -> None:
         ("r:2", "duplicates"),
         ("r:3", "roles"),
         ("r:4", "min_chars"),
+        ("r:5", "complexity"),
     ]
 
 
@@ -43,5 +50,5 @@ def test_good_rows_have_no_findings_and_no_rows_have_none() -> None:
 
 
 def test_each_rule_signs_with_the_name_it_is_listed_under() -> None:
-    findings: list[Finding] = check(ROWS, ALL, WORDS)
+    findings: list[Finding] = check(ROWS, ALL, WORDS, ITERATIONS)
     assert {finding.rule for finding in findings} == set(VALIDATORS)

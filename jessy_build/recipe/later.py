@@ -1,0 +1,223 @@
+"""What the language knows and this version cannot do: one table. A recipe that asks for it is told.
+
+A field that nothing reads would promise what never happens. Whoever makes one of these real takes
+its line out of the table, and the field's `exclude` out of the model.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any, NamedTuple, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from jessy_build.recipe import source, tree
+from jessy_build.recipe.source import Node
+from jessy_build.recipe.tree import Path
+
+
+class Later(NamedTuple):
+    lacks: str
+    """Goes on from "this version cannot"."""
+    instead: str
+    """What to do today."""
+
+
+LATER: Mapping[str, Later] = {
+    # A field, or FIELD=VALUE for those of its values that match; * stands for any one name.
+    "base.model=ollama:*": Later(
+        "take a base out of an Ollama server",
+        "name the file itself, as gguf:./model.gguf, or its repository, as hf:org/name",
+    ),
+    "budget": Later(
+        "stop at a sum of dollars",
+        "lower the counts, and set a spend limit in the account of the teacher",
+    ),
+    "teachers.*.kind=mlx": Later(
+        "ask a model in its own process", "serve it with Ollama, and write kind: ollama"
+    ),
+    "teachers.*.kind=openai": Later(
+        "speak OpenAI's API", "write kind: ollama or anthropic, or take rows in with kind: curated"
+    ),
+    "teachers.*.batch": Later(
+        "ask through Message Batches", "leave it out: each answer is asked, and kept, by itself"
+    ),
+    "categories.*.sources": Later(
+        "write rows about files", "put what a row shall be about into the topics' own variables"
+    ),
+    "dataset.include": Later(
+        "read conversations of other tools",
+        "write them as rows of {messages: [...]}, and take them in with kind: curated",
+    ),
+    "dataset.enhance": Later("put phrases into answers", "ask for them in the prompt"),
+    "dataset.validate.near_duplicate": Later(
+        "find questions that are nearly the same", "duplicates: true finds those that are the same"
+    ),
+    "dataset.validate.language": Later(
+        "tell the language of an answer", "ask for it in the prompt: {{ language_name }}"
+    ),
+    "dataset.validate.on_reject=replace": Later(
+        "ask for another row in place of a rejected one",
+        "write on_reject: drop, and a count that is a little higher",
+    ),
+    "train.early_stop": Later(
+        "end a training early",
+        "write keep: best: the adapter with the lowest validation loss is the result",
+    ),
+    "train.every_batch": Later(
+        "put rows of a category into every batch", "raise the count of that category"
+    ),
+    "train.phases": Later(
+        "train in phases", "train on all categories at once, or build one recipe for each phase"
+    ),
+    "train.track": Later(
+        "report a training to a service", "the loss curve is in report.html, and in --json"
+    ),
+    "export.kind=adapter": Later(
+        "deploy the adapter alone",
+        "write kind: fused; the adapter lies beside the model, in the folder adapter/",
+    ),
+    "modelfile.template=*": Later(
+        "take a template from a file", "write template: auto, and base.chat_template for another"
+    ),
+    "deploy.ollama.quantize=auto": Later(
+        "choose how far to quantise", "try q8_0 first, then q4_K_M, and compare the answers"
+    ),
+    "deploy.ollama.keep": Later(
+        "remove versions from an Ollama server", "remove them with: ollama rm name:version"
+    ),
+    "deploy.env_file": Later(
+        "write the model's name into a file", "write it there yourself: it is deploy.ollama.model"
+    ),
+    "evaluate.compare_with": Later(
+        "compare with anything but the base", "read both reports beside each other"
+    ),
+    "evaluate.suites": Later(
+        "score answers by rules", "ask the same in evaluate.prompts, and read the answers"
+    ),
+    "evaluate.scenarios": Later(
+        "play scenarios", "ask their questions in evaluate.prompts, and read the answers"
+    ),
+    "evaluate.gates": Later(
+        "hold a model back by its figures", "leave deploy out, and read report.html first"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Used:
+    """A place of a recipe that asks for what is not there yet."""
+
+    place: Path
+    value: str | None
+    """Where only some values are meant, the one that was written."""
+    later: Later
+
+
+def used(root: Node) -> Iterator[Used]:
+    """What is written as the default asks for nothing, and passes: `phases: []`."""
+    for key, later in LATER.items():
+        field, values = _parted(key)
+        for place in _places(root, tuple(field.split("."))):
+            written = source.plain(tree.node(root, place))
+            if values is not None and not fnmatchcase(str(written), values):
+                continue
+            if written != _default(field):
+                yield Used(place, None if values is None else str(written), later)
+
+
+def refuses(path: Path, value: str | None = None) -> bool:
+    """Whether a field, or this value of it, is in the table: no error should recommend it."""
+    for key in LATER:
+        field, values = _parted(key)
+        words = field.split(".")
+        if len(words) != len(path) or (values is None) != (value is None):
+            continue
+        named = all(w in ("*", str(segment)) for w, segment in zip(words, path, strict=True))
+        if named and (value is None or (values not in (None, "*") and fnmatchcase(value, values))):
+            return True
+    return False
+
+
+def values_of(cls: type, name: str) -> tuple[str, ...]:
+    """Patterns of the values of a field that are of no use yet; '' stands for the whole field."""
+    return _table().get((cls, name), ())
+
+
+@cache
+def _table() -> Mapping[tuple[type, str], tuple[str, ...]]:
+    """The same table by the classes of the model, which only documentation asks for."""
+    found: dict[tuple[type, str], tuple[str, ...]] = {}
+    for key in LATER:
+        field, values = _parted(key)
+        for cls, name in owners(field):
+            if values is None or _may_be(cls.model_fields[name], values):
+                found[cls, name] = (*found.get((cls, name), ()), values or "")
+    return found
+
+
+def owners(field: str) -> list[tuple[type[BaseModel], str]]:
+    """The classes that a dotted field leads to, each with the field's name in it.
+
+    LookupError where it leads nowhere: the table must not name what is not there.
+    """
+    from jessy_build.recipe.model import Recipe
+
+    *above, last = field.split(".")
+    classes: list[type[BaseModel]] = [Recipe]
+    for word in above:
+        if word != "*":
+            fields = [(cls, name) for cls in classes if (name := _name(cls, word))]
+            inner = [cls.model_fields[name].annotation for cls, name in fields]
+            classes = [below for annotation in inner for below in classes_in(annotation)]
+    found = [(cls, name) for cls in classes if (name := _name(cls, last))]
+    if not found:
+        raise LookupError(field)
+    return found
+
+
+def classes_in(annotation: Any) -> list[type[BaseModel]]:
+    """The blocks that may stand at a field, one of them or many."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [cls for inner in get_args(annotation) for cls in classes_in(inner)]
+
+
+def _parted(key: str) -> tuple[str, str | None]:
+    field, equals, values = key.partition("=")
+    return field, values if equals else None
+
+
+def _places(root: Node, words: tuple[str, ...], above: Path = ()) -> Iterator[Path]:
+    here = tree.node(root, above)
+    if not words:
+        yield above
+        return
+    names = tree.segments(here) if words[0] == "*" else (words[0],)
+    for name in names:
+        if tree.child(here, name) is not None:
+            yield from _places(root, words[1:], (*above, name))
+
+
+def _default(field: str) -> Any:
+    (cls, name), *_ = owners(field)
+    info = cls.model_fields[name]
+    if info.is_required():
+        return None
+    return json.loads(json.dumps(info.get_default(call_default_factory=True)))
+
+
+def _may_be(info: FieldInfo, values: str) -> bool:
+    """Of the kinds of a teacher, each has a class of its own."""
+    known = [value for value in get_args(info.annotation) if isinstance(value, str)]
+    return not known or any(fnmatchcase(value, values) for value in known)
+
+
+def _name(cls: type[BaseModel], word: str) -> str:
+    for name, info in cls.model_fields.items():
+        if word == (info.alias or name):
+            return name
+    return ""

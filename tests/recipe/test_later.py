@@ -1,0 +1,130 @@
+"""No field is taken and then does nothing: it is read, or a recipe that writes it is told."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import jessy_build
+from jessy_build.diagnostics import RecipeError
+from jessy_build.packaging.modelfile import Parameters
+from jessy_build.recipe import later, model
+from jessy_build.recipe.load import load
+from tests.recipe import walk
+
+PACKAGE = Path(jessy_build.__file__).parent
+
+WRITTEN = {
+    # Each line of the table, as somebody would write it into a recipe that is right.
+    "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
+    "budget": "budget={max_usd: 20}",
+    "teachers.*.kind=mlx": "teachers.near={kind: mlx, model: small}",
+    "teachers.*.kind=openai": "teachers.far={kind: openai, model: large, host: 'http://x'}",
+    "teachers.*.batch": "teachers.claude={kind: anthropic, model: claude, batch: true}",
+    "categories.*.sources": "categories.smalltalk.sources={files: [a.rs]}",
+    "dataset.include": "dataset.include=[{files: [a.json], category: smalltalk}]",
+    "dataset.enhance": "dataset.enhance=[{kind: phrase, phrases: ['Hadi!'], chance: 0.3}]",
+    "dataset.validate.near_duplicate": "dataset.validate.near_duplicate=0.85",
+    "dataset.validate.language": "dataset.validate.language=true",
+    "dataset.validate.on_reject=replace": "dataset.validate.on_reject=replace",
+    "train.early_stop": "train.early_stop={patience: 3}",
+    "train.every_batch": "train.every_batch={smalltalk: 1}",
+    "train.phases": "train.phases=[{name: core, categories: [smalltalk]}]",
+    "train.track": "train.track={wandb: {project: jessy}}",
+    "export.kind=adapter": "export.kind=adapter",
+    "modelfile.template=*": "modelfile.template=turns.tmpl",
+    "deploy.ollama.quantize=auto": "deploy.ollama={model: jessy, quantize: auto}",
+    "deploy.ollama.keep": "deploy.ollama={model: jessy, keep: 3}",
+    "deploy.env_file": "deploy={ollama: {model: x}, env_file: {path: .env, key: MODEL}}",
+    "evaluate.compare_with": "evaluate={prompts: [x], compare_with: [base, previous]}",
+    "evaluate.suites": "evaluate={prompts: [x], suites: [a.yaml]}",
+    "evaluate.scenarios": "evaluate={prompts: [x], scenarios: [a.feature]}",
+    "evaluate.gates": "evaluate={prompts: [x], gates: {turkish: {min: 0.9}}}",
+}
+OFF = (
+    # Written as this version does it anyway: nothing is promised, so nothing is refused.
+    *("train.phases=[]", "train.every_batch={}", "dataset.include=[]", "budget=null"),
+    *("export.kind=fused", "modelfile.template=auto", "dataset.validate.language=false"),
+    *("evaluate={prompts: [x], compare_with: [base]}", "dataset.marker=none"),
+    "teachers.claude={kind: anthropic, model: claude, batch: false}",
+)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    (tmp_path / "Justfile").touch()
+    (tmp_path / "rows.jsonl").write_text('{"user": "naber", "assistant": "İyiyim, senden?"}\n')
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "recipe: 1\nname: x\nversion: v1\n"
+        "base: {model: 'pypi:some==1#model.gguf', sha256: '" + "0" * 64 + "'}\n"
+        "teachers: {curated: {kind: curated, files: [rows.jsonl]}}\n"
+        "categories: {smalltalk: {teacher: curated, count: all}}\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("key", later.LATER)
+def test_what_comes_later_is_refused_with_something_to_do_today(recipe: Path, key: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(recipe, [WRITTEN[key]])
+    (problem,) = caught.value.diagnostics
+    assert problem.code == "R223" and problem.severity == "error"
+    assert problem.hint and later.LATER[key].lacks in problem.problem
+    assert problem.span.line == 1 and problem.field.startswith(key.partition(".*")[0].split("=")[0])
+
+
+@pytest.mark.parametrize("override", OFF)
+def test_what_asks_for_nothing_is_taken(recipe: Path, override: str) -> None:
+    load(recipe, [override])
+
+
+def test_every_field_is_read_somewhere_or_stands_in_the_table() -> None:
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in PACKAGE.rglob("*.py")
+        if path.name not in ("model.py", "later.py")
+    )
+    unread = [
+        path
+        for _, name, path in walk.fields_of_today()
+        # As an attribute, or by its name where a whole block was dumped into a step's parameters.
+        if not re.search(rf"\.{name}\b|\[\"{name}\"\]|\"{name}\"", code)
+        and path not in READ_BY_ALL_OR_NONE
+    ]
+    assert unread == []
+
+
+READ_BY_ALL_OR_NONE = {
+    # The only version of the language; another number is refused by its type.
+    "recipe",
+    # Handed to Ollama as a whole: `Parameters.given`.
+    *(f"modelfile.parameters.{name}" for name in Parameters.model_fields),
+}
+
+
+def test_the_table_names_no_field_that_is_not_there() -> None:
+    paths = {path for _, _, path in walk.fields()}
+    assert {key.partition("=")[0] for key in later.LATER} <= paths
+    with pytest.raises(LookupError):
+        later.owners("train.early_stops")
+
+
+def test_what_comes_later_is_part_of_no_key_and_of_no_stored_recipe() -> None:
+    for key in later.LATER:
+        field, _, values = key.partition("=")
+        if not values:
+            for cls, name in later.owners(field):
+                assert cls.model_fields[name].exclude, f"{field} needs exclude=True"
+
+
+def test_what_comes_later_is_documented_as_such() -> None:
+    schema = model.json_schema()
+    said = [
+        field["description"]
+        for block in [schema, *schema["$defs"].values()]
+        for field in block.get("properties", {}).values()
+        if field.get("description", "").lower().endswith("not in this version.")
+    ]
+    # Two kinds of teachers are two lines of the table and one field of the schema.
+    assert len(said) == len(later.LATER) - 1
