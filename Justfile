@@ -67,6 +67,8 @@ lock: _uv
 docs: _install
     {{ jessy }} schema > schemas/recipe.schema.json
     {{ jessy }} schema plan > schemas/plan.schema.json
+    {{ jessy }} schema diff > schemas/diff.schema.json
+    {{ jessy }} schema lock > schemas/lock.schema.json
 
 _lint: _install_dev
     .venv/bin/ruff check .

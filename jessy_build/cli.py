@@ -360,10 +360,10 @@ def parser() -> argparse.ArgumentParser:
     add(doctor, "check this machine, and say what to install", "jessy doctor")
     sub = add(
         schema,
-        "print the JSON schema of recipes, for editors, or of what `plan --json` prints",
+        "print the JSON schema of recipes (for editors), locks, or what plan and diff say as JSON",
         "jessy schema > schemas/recipe.schema.json",
     )
-    sub.add_argument("name", nargs="?", default="recipe", choices=("recipe", "plan"))
+    sub.add_argument("name", nargs="?", default="recipe", choices=("recipe", "lock", "plan", "diff"))
     return top
 
 

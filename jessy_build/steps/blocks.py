@@ -71,7 +71,7 @@ def _generate(step: str, made: Artifact, recipe: Recipe) -> Figures:
         "model": config.get("model"),
         "rows": facts.get("rows"),
         "tokens": tokens or None,
-        "usd": dollars(tokens, config.get("prices")),
+        "usd": dollars(tokens, _prices(config)),
     }
 
 
@@ -152,6 +152,11 @@ MEASURES: Mapping[str, str] = {
 def _tokens(facts: Mapping[str, Any]) -> dict[str, int]:
     """Of the answers that are in the data set, whenever they were asked."""
     return {name: facts[measure] for name, measure in MEASURES.items() if facts.get(measure)}
+
+
+def _prices(teacher: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A model on one's own machine costs nothing."""
+    return {"input": 0, "output": 0} if teacher.get("kind") == "ollama" else teacher.get("prices")
 
 
 def dollars(tokens: Mapping[str, int], prices: Mapping[str, Any] | None) -> float | None:

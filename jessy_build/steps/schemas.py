@@ -1,6 +1,7 @@
 """The published shapes: what a recipe may hold, and what the commands print with `--json`."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,12 +20,36 @@ def plan() -> str:
     return _of(Document, "jessy plan --json")
 
 
+def diff() -> str:
+    from jessy_build.plan.diff import Diff
+
+    return _of(Diff, "jessy diff --json")
+
+
+def lock() -> str:
+    from jessy_build.steps.lock_format import schema_text
+
+    return schema_text()
+
+
 def _of(kind: Any, title: str) -> str:
     from pydantic import TypeAdapter
 
+    from jessy_build.recipe.documented import documentation
+
     schema = TypeAdapter(kind).json_schema(mode="serialization")
+    module = sys.modules[kind.__module__]
+    for name, made in {**schema.get("$defs", {}), kind.__name__: schema}.items():
+        words = documentation(getattr(module, name)) if hasattr(module, name) else {}
+        for field, said in words.items():
+            made["properties"][field]["description"] = said
     return json.dumps({"$schema": DRAFT, **schema, "title": title}, indent=2) + "\n"
 
 
-SCHEMAS: Mapping[str, Callable[[], str]] = {"recipe": recipe, "plan": plan}
+SCHEMAS: Mapping[str, Callable[[], str]] = {
+    "recipe": recipe,
+    "plan": plan,
+    "diff": diff,
+    "lock": lock,
+}
 """By the name of their file, `schemas/<name>.schema.json`."""
