@@ -36,4 +36,5 @@ class Config(BaseModel):
     each class while importing it, which every command would pay for.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # Deferred, each class is built once, as a part of the recipe, and not by itself before.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
