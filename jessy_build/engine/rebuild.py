@@ -4,7 +4,7 @@ Plan and executor both ask here, with the same keys, so that a plan cannot lie.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.store import Damaged, Store
@@ -105,7 +105,9 @@ class Rebuilder:
         if changes := self._changes(step, before, action):
             return Reason(_names(changes) + " changed", changes)
         if inputs:
-            return Reason("new " + _names(inputs), ())
+            # An input is told by the step that makes it, as everywhere else in a plan.
+            makers = tuple(replace(c, field=step.needs.get(c.field, c.field)) for c in inputs)
+            return Reason(f"the output of {_names(makers)} changed")
         return Reason("its artifact left the store")
 
     def _changes(self, step: Step, before: Artifact, action: Action) -> tuple[Change, ...]:
