@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; nothing but `main` ends the process."""
     try:
-        args = parser().parse_args(argv)
+        args = parser(argv[0] if argv else "").parse_args(argv)
     except SystemExit as error:  # argparse has printed help (0) or what is wrong (2)
         return int(error.code or 0)
     if args.command not in (check, plan, build):
@@ -278,7 +278,9 @@ def schema(args: argparse.Namespace, console: "Console") -> int:
     return OK
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(word: str = "") -> argparse.ArgumentParser:
+    """With the word of a command the others are left out: all of them take longer than to read a
+    recipe."""
     top = argparse.ArgumentParser(
         prog="jessy",
         description="Build fine-tuned personas from one recipe.",
@@ -288,7 +290,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"jessy-build {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
+    left_out = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+
     def add(function: Command, help: str, example: str) -> argparse.ArgumentParser:
+        if word not in ("", function.__name__):
+            return left_out
         sub = commands.add_parser(
             function.__name__,
             help=help,
@@ -363,8 +369,9 @@ def parser() -> argparse.ArgumentParser:
         "print the JSON schema of recipes (for editors), locks, or what plan and diff say as JSON",
         "jessy schema > schemas/recipe.schema.json",
     )
-    sub.add_argument("name", nargs="?", default="recipe", choices=("recipe", "lock", "plan", "diff"))
-    return top
+    names = ("recipe", "lock", "plan", "diff")
+    sub.add_argument("name", nargs="?", default="recipe", choices=names)
+    return top if commands.choices else parser()
 
 
 def command(word: str) -> str:
