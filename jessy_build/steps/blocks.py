@@ -71,7 +71,7 @@ def _generate(step: str, made: Artifact, recipe: Recipe) -> Figures:
         "model": config.get("model"),
         "rows": facts.get("rows"),
         "tokens": tokens or None,
-        "usd": dollars(tokens, _prices(config)),
+        "usd": dollars(tokens, prices_of(config)),
     }
 
 
@@ -154,7 +154,7 @@ def _tokens(facts: Mapping[str, Any]) -> dict[str, int]:
     return {name: facts[measure] for name, measure in MEASURES.items() if facts.get(measure)}
 
 
-def _prices(teacher: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def prices_of(teacher: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """A model on one's own machine costs nothing."""
     return {"input": 0, "output": 0} if teacher.get("kind") == "ollama" else teacher.get("prices")
 
