@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OK, FAILED, WRONG, BUG, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 10, 130
 
 Command = Callable[[argparse.Namespace, "Console"], int]
-SHAPING = ("set", "scale", "until")
+SHAPING = ("set", "scale", "variant", "until")
 """Options that decide what is built; a saved plan keeps them."""
 
 
@@ -74,9 +74,10 @@ def run(argv: Sequence[str]) -> int:
 
 
 def check(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.recipe.load import load, source_lines
+    from jessy_build.recipe.load import source_lines
+    from jessy_build.steps import variants
 
-    loaded = load(Path(args.recipe), args.set)
+    loaded, *others = variants.load_all(Path(args.recipe), args.set, label=args.variant or "")
     warnings = [asdict(warning) for warning in loaded.warnings]
     if args.json:
         console.json_document({"format": 1, "ok": True, "warnings": warnings})
@@ -85,14 +86,18 @@ def check(args: argparse.Namespace, console: "Console") -> int:
     rows = sum(len(rows) for rows in loaded.rows.values())
     found = f"{len(warnings)} warnings" if warnings else "no problems"
     categories = len(loaded.recipe.categories)
-    console.line(f"{args.recipe}: {found} ({categories} categories, {rows} curated rows)")
+    several = f"{1 + len(others)} builds, " if others else ""
+    about = f"{several}{categories} categories, {rows} curated rows"
+    console.line(f"{args.recipe}: {found} ({about})")
     return OK
 
 
 def plan(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import explain
 
-    workspace = _workspace(args)
+    if len(workspaces := _workspaces(args)) > 1:
+        return _plan_all(args, workspaces, console)
+    workspace = workspaces[0]
     decisions = workspace.decisions(args.until)
     for note in workspace.store.shared.notes() if workspace.store.shared else ():
         console.warn(note)
@@ -103,6 +108,32 @@ def plan(args: argparse.Namespace, console: "Console") -> int:
     if args.output:
         _save_plan(args, workspace, decisions, console)
     idle = all(explain.word(decision) == "cached" for decision in decisions.values())
+    return DIFFERENT if args.exit_code and not idle else OK
+
+
+def _plan_all(
+    args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "Console"
+) -> int:
+    """The builds of a matrix, each under its label."""
+    from jessy_build.steps import explain, variants
+
+    if args.output:
+        variants.the_one(workspaces, args.recipe)
+    decided = [(workspace, workspace.decisions(args.until)) for workspace in workspaces]
+    if args.json:
+        documents = [
+            {"label": workspace.loaded.variant}
+            | explain.to_json(explain.document(workspace, decisions))
+            for workspace, decisions in decided
+        ]
+        console.json_document({"format": 2, "builds": documents})
+    for workspace, decisions in decided:
+        for line in explain.lines(workspace, decisions, args.full):
+            console.line(line)
+        console.line()
+    for line in variants.plan_lines(workspaces, args.until):
+        console.line(line)
+    idle = all(explain.word(d) == "cached" for _, plan in decided for d in plan.values())
     return DIFFERENT if args.exit_code and not idle else OK
 
 
@@ -146,11 +177,14 @@ def build(args: argparse.Namespace, console: "Console") -> int:
 
     planned = _planned(args)
     began = time.time_ns()
-    workspace = _workspace(args)
+    if len(workspaces := _workspaces(args)) > 1:
+        return _build_all(args, workspaces, console)
+    workspace = workspaces[0]
+    asked_as_written = not (args.set or workspace.loaded.variant)
     if planned is not None:
         saved.refuse_if_stale(planned, workspace, workspace.decisions(args.until))
     gc.enable()
-    result = builds.build(workspace, console.emit, args.until, locked=not args.set)
+    result = builds.build(workspace, console.emit, args.until, locked=asked_as_written)
     if result.failed:
         return FAILED
     if result.ran:
@@ -158,9 +192,28 @@ def build(args: argparse.Namespace, console: "Console") -> int:
     else:
         for line in closing.next_lines(workspace, result):
             console.line(line)
-    if not (args.until or args.set or result.failed):
+    if asked_as_written and not (args.until or result.failed):
         _remember(args.recipe, workspace, result, began)
     return OK
+
+
+def _build_all(
+    args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "Console"
+) -> int:
+    """The builds of a matrix one after another, and what came of each beside the others."""
+    from jessy_build.steps import variants
+
+    def head(text: str) -> None:
+        console.line()
+        console.line(text)
+
+    gc.enable()
+    outcomes = variants.build_all(workspaces, console.emit, head, console.step_error, args.until)
+    if args.json:
+        console.json_document(variants.document(outcomes))
+    console.line()
+    console.table(*variants.table(outcomes))
+    return FAILED if any(outcome.status == "failed" for outcome in outcomes) else OK
 
 
 def _remember(recipe: str, workspace: "Workspace", result: "Result", began: int) -> None:
@@ -311,6 +364,9 @@ def parser(word: str = "") -> argparse.ArgumentParser:
         # A saved plan names its recipe itself.
         sub.add_argument("recipe", metavar="RECIPE", nargs="?" if function is build else None)
         _add_set(sub)
+        sub.add_argument("--variant", metavar="LABEL", help="one build of the recipe's matrix")
+        if function in (plan, build):
+            sub.add_argument("--scale", type=_share, metavar="SHARE", help=SCALE)
         return sub
 
     sub = add(init, "make a small project of your own that builds at once", "jessy init my-persona")
@@ -379,6 +435,20 @@ def command(word: str) -> str:
     return f"just {word}" if Path("Justfile").exists() else f"jessy {word}"
 
 
+SCALE = "a part of the rows, as 0.25: a smaller first try, built beside the real one"
+
+
+def _share(text: str) -> str:
+    """As it was typed, since a saved plan keeps it."""
+    from jessy_build.recipe import scale
+
+    try:
+        scale.share_of(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1, as 0.25") from None
+    return text
+
+
 def _add_set(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--set",
@@ -389,11 +459,18 @@ def _add_set(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _workspace(args: argparse.Namespace) -> "Workspace":
-    from jessy_build.recipe.load import load
-    from jessy_build.steps import builds
+def _workspaces(args: argparse.Namespace) -> "Sequence[Workspace]":
+    """One, or those of the recipe's matrix."""
+    from jessy_build.steps import variants
 
-    return builds.open_workspace(load(Path(args.recipe), args.set))
+    share = getattr(args, "scale", None) or ""
+    return variants.open_all(Path(args.recipe), args.set, share, args.variant or "")
+
+
+def _workspace(args: argparse.Namespace) -> "Workspace":
+    from jessy_build.steps import variants
+
+    return variants.the_one(_workspaces(args), args.recipe)
 
 
 def _shown(path: Path) -> str:
