@@ -297,6 +297,8 @@ class Bucket:
         """
         try:
             yield
+        except Refused:
+            raise
         except Ended as ended:
             raise ended.error from None
         except Exception as error:

@@ -118,7 +118,7 @@ class Shared:
 
     def holds(self, artifact: Artifact) -> bool:
         """Whether the files of this very artifact can be had from there, as far as is known."""
-        if not self._reading or artifact.key in self._missed:
+        if not self._reading:
             return False
         if self._known.holds(_holding(artifact)):
             return True
