@@ -51,7 +51,7 @@ WIDEST = 110
 """Characters of a source line that are shown; of a longer one, those around the problem."""
 
 
-def render(diagnostic: Diagnostic, lines: Callable[[str], list[str]]) -> str:
+def render(diagnostic: Diagnostic, lines: Callable[[str], Sequence[str]]) -> str:
     """The problem as people read it. `lines` gives the lines of a file, or none."""
     span = diagnostic.span
     where = f"{span.file}:{span.line}:{span.column}"

@@ -1,14 +1,18 @@
 """Bytes of a file → text that holds nothing invisible. Bounded, and never waits for a device."""
 
 import re
-import stat
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from jessy_build import digest
 from jessy_build.diagnostics import Diagnostic, Span, code
+from jessy_build.plain_file import NotPlain, open_plain
+from jessy_build.teachers import curated
 
 UNREADABLE = code("R001", "a file cannot be read")
 TOO_LARGE = code("R002", "a file is too large")
@@ -81,15 +85,14 @@ def named(character: str) -> str:
 
 def _read_bytes(path: Path, limit: int) -> bytes:
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise UnreadableText(UNREADABLE, "this is a folder, not a file")
-        if not stat.S_ISREG(mode):
-            raise UnreadableText(UNREADABLE, "this is no plain file")
-        with path.open("rb") as file:
+        with BufferedReader(open_plain(path)) as file:
             data = file.read(limit + 1)
     except FileNotFoundError:
         raise UnreadableText(UNREADABLE, "the file does not exist") from None
+    except IsADirectoryError:
+        raise UnreadableText(UNREADABLE, "this is a folder, not a file") from None
+    except NotPlain:
+        raise UnreadableText(UNREADABLE, "this is no plain file") from None
     except PermissionError:
         raise UnreadableText(
             UNREADABLE, "the file may not be read", hint="check its permissions"
@@ -104,6 +107,35 @@ def _read_bytes(path: Path, limit: int) -> bytes:
             hint="training rows belong in JSONL files that the recipe names",
         )
     return data
+
+
+def lines_of(path: Path) -> Sequence[str]:
+    """To show some of them beside problems; none of what cannot be read."""
+    try:
+        with BufferedReader(open_plain(path)) as file:
+            data = file.read(MAX_BYTES + 1)
+            if len(data) <= MAX_BYTES:
+                return re.split(r"\r\n|\r|\n", data.decode("utf-8", "replace"))
+            count = data.count(b"\n") + 1
+            while data := file.read(MAX_BYTES):
+                count += data.count(b"\n")
+    except OSError:
+        return []
+    return _LongFile(path, count)
+
+
+@dataclass(frozen=True)
+class _LongFile(Sequence[str]):
+    """Only data files are long, and only a few of their lines are ever shown."""
+
+    path: Path
+    lines: int
+
+    def __len__(self) -> int:
+        return self.lines
+
+    def __getitem__(self, index: Any) -> Any:
+        return curated.line_of(self.path, index + 1).rstrip("\r\n")
 
 
 @dataclass
@@ -132,4 +164,7 @@ class Lines:
 
 
 def half_character(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
+    return HALF.search(text) is not None
+
+
+HALF = re.compile("[\ud800-\udfff]")

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -77,16 +78,24 @@ class _Reading:
 
     def all(self, file: BinaryIO) -> None:
         labels = quick.Labels()
-        for number, line in lines(file):
+        for number, line in enumerate(_lines(file), start=1):
             row = quick.row(line, self.name, number, labels)
-            if row is None and line.strip():
-                row, wrong = rows.parse(line, file=self.name, number=number)
-                self.problems += wrong
-                if len(self.problems) >= LOOKED_FOR or len(wrong) >= rows.MOST:
-                    self.given_up = True
+            if row is None:
+                _pass_rest(file, line)
+                row = self._carefully(number, line)
+                if self.given_up:
                     return
             if row is not None:
                 self.rows.append(row)
+
+    def _carefully(self, number: int, line: bytes) -> Row | None:
+        line = _without_mark(number, line)
+        if not line.strip():
+            return None
+        row, wrong = rows.parse(line, file=self.name, number=number)
+        self.problems += wrong
+        self.given_up = len(self.problems) >= LOOKED_FOR or len(wrong) >= rows.MOST
+        return row
 
     def shortened(self) -> tuple[Diagnostic, ...]:
         if len(self.problems) <= SHOWN:
@@ -107,25 +116,28 @@ def line_of(path: Path, number: int) -> str:
     """One line again, to show it; empty where the file has changed or gone since it was read."""
     try:
         with BufferedReader(open_plain(path)) as file:
-            found = next((line for at, line in lines(file) if at == number), b"")
+            for at, line in enumerate(_lines(file), start=1):
+                if at == number:
+                    return _without_mark(number, line).decode("utf-8", "replace")
+                _pass_rest(file, line)
     except OSError:
-        return ""
-    return found.decode("utf-8", "replace")
+        pass
+    return ""
 
 
-def lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Each line with its number from 1; of one that is too long, the beginning."""
-    number = 0
-    while line := file.readline(rows.MAX_LINE + 1):
-        number += 1
-        rest = line
-        while not rest.endswith(b"\n") and (rest := file.readline(rows.MAX_LINE)):
-            pass
-        # Editors on Windows open a file with a byte order mark.
-        yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Each line, or the beginning of one that is too long; then its rest comes next."""
+    return iter(partial(file.readline, rows.MAX_LINE + 1), b"")
 
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+def _pass_rest(file: BinaryIO, line: bytes) -> None:
+    while line and not line.endswith(b"\n"):
+        line = file.readline(rows.MAX_LINE)
+
+
+def _without_mark(number: int, line: bytes) -> bytes:
+    """Editors on Windows open a file with a byte order mark."""
+    return line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
 
 
 class _Hashed(RawIOBase):

@@ -4,12 +4,17 @@ Files of hundreds of thousands of rows are nearly always right, and are read for
 way through this file is short, and whatever is not as it should be ends in `None`.
 """
 
+from collections.abc import Callable
 from json.decoder import JSONDecoder
+from json.scanner import make_scanner
 from sys import intern
+from typing import Any
 
 from jessy_build.teachers.rows import MAX_LINE, TURNS, Row
 
-read = JSONDecoder().raw_decode
+read: Callable[[str, int], tuple[Any, int]] = make_scanner(
+    JSONDecoder()  # type: ignore[arg-type]
+)
 ENDS = ("\n", "", "\r\n", "\r")
 ABSENT = object()
 NO_CATEGORY = object()
@@ -40,7 +45,7 @@ def row(line: bytes, file: str, number: int, labels: Labels) -> Row | None:
         return None
     try:
         text = line.decode()
-        found, end = read(text)
+        found, end = read(text, 0)
         said = {**DEFAULTS, **found}
         if len(said) != len(DEFAULTS) or text[end:] not in ENDS:
             return None
@@ -61,14 +66,17 @@ def row(line: bytes, file: str, number: int, labels: Labels) -> Row | None:
             strings -= 1
         else:
             return None
-        if "\\u" in text:
-            "".join(texts).encode()  # UnicodeEncodeError, a ValueError, for half a character.
-        if _quotes(text) != 2 * strings:
+        quotes = text.count('"')
+        if "\\" in text:
+            if "\\u" in text:
+                "".join(texts).encode()  # UnicodeEncodeError, a ValueError, for half a character.
+            quotes -= text.replace("\\\\", "").count('\\"')
+        if quotes != 2 * strings:
             # A key stands twice; the reader of JSON took the last one without a word.
             return None
-        said_labels = labels[category], labels[topic], labels[language], labels[complexity]
+        about = labels[category], labels[topic], labels[language], labels[complexity]
         # As Row(...) does it, without the cost of reading the arguments by name.
-        return tuple.__new__(Row, (texts, file, number, *said_labels, iterations))
+        return tuple.__new__(Row, (texts, file, number, *about, iterations))
     except (ValueError, StopIteration, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -85,11 +93,3 @@ def _texts(turns: list[dict[str, str]]) -> tuple[str, ...]:
     if role != TURNS[0] or not texts:
         raise ValueError(turns)
     return tuple(texts)
-
-
-def _quotes(text: str) -> int:
-    """The quotes that begin or end a string."""
-    quotes = text.count('"')
-    if "\\" not in text:
-        return quotes
-    return quotes - text.replace("\\\\", "").count('\\"')
