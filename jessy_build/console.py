@@ -8,7 +8,6 @@ build with nothing to do must be over before rich has been imported.
 import json
 import os
 import re
-import shutil
 import sys
 import threading
 import time
@@ -22,10 +21,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from jessy_build import diagnostics, units
 from jessy_build.diagnostics import Diagnostic, StepError
-from jessy_build.engine import events
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from jessy_build.engine import events
 
     class BeforeAfter(Protocol):
         """One prompt and two answers, as `reports` chooses them. Notes are figures in words."""
@@ -181,6 +181,8 @@ class Console:
     def width(self) -> int:
         if self._width:
             return self._width
+        import shutil
+
         return shutil.get_terminal_size((100, 24)).columns if self.tty else 100
 
     # What every command uses
@@ -220,7 +222,7 @@ class Console:
         self._problem("warning", "yellow", text, hint)
 
     def diagnostics(
-        self, problems: Sequence[Diagnostic], lines: Callable[[str], list[str]] | None = None
+        self, problems: Sequence[Diagnostic], lines: Callable[[str], Sequence[str]] | None = None
     ) -> None:
         """All of them at once. `lines` gives the source of a file; by default the disk does."""
         if self.json:
@@ -249,15 +251,19 @@ class Console:
 
     # The build, event by event
 
-    def emit(self, event: events.Event) -> None:
+    def emit(self, event: "events.Event") -> None:
         """The sink of a build. Steps may call it from several threads at once."""
         with self._lock:
             if self.json:
+                from jessy_build.engine import events
+
                 self.json_document(events.to_json(event))
             else:
                 self._show(event)
 
-    def _show(self, event: events.Event) -> None:
+    def _show(self, event: "events.Event") -> None:
+        from jessy_build.engine import events
+
         match event:
             case events.BuildStarted():
                 self._state = _State(names=min(max(map(cells, event.steps), default=12), 32))
@@ -279,7 +285,7 @@ class Console:
             case events.BuildFinished():
                 self._finish(event)
 
-    def _reuse(self, event: events.StepReused) -> None:
+    def _reuse(self, event: "events.StepReused") -> None:
         if event.step in self._state.started:
             # Another build finished it while this one waited for its turn.
             self._end(event.step)
@@ -287,7 +293,7 @@ class Console:
         if self._state.ran:
             self._flush_reused()
 
-    def _start(self, event: events.StepStarted) -> None:
+    def _start(self, event: "events.StepStarted") -> None:
         self._state.ran = True
         self._flush_reused()
         now = self._clock()
@@ -300,13 +306,13 @@ class Console:
         else:
             self._out(self._step_line(" ", event.step, "starts", reasons))
 
-    def _progress(self, event: events.StepProgress) -> None:
+    def _progress(self, event: "events.StepProgress") -> None:
         if self._bars:
             self._bars.update(event)
         elif self._is_due(event):
             self._out(self._step_line(" ", event.step, _share(event), _amount(event)))
 
-    def _is_due(self, event: events.StepProgress) -> bool:
+    def _is_due(self, event: "events.StepProgress") -> bool:
         now = self._clock()
         spoken = self._state.spoken.setdefault(event.step, _Spoken(now))
         part = event.done * PARTS // event.total if event.total else 0
@@ -324,7 +330,7 @@ class Console:
             self._bars.end(step)
         return now - began
 
-    def _fail(self, event: events.StepFailed) -> None:
+    def _fail(self, event: "events.StepFailed") -> None:
         self._flush_reused()
         spent = units.duration(self._end(event.step))
         self._out(self._step_line("✗", event.step, spent, "failed"))
@@ -332,13 +338,13 @@ class Console:
             "error", "red", event.problem, event.hint, event.where and f"at {event.where}"
         )
 
-    def _finish(self, event: events.BuildFinished) -> None:
+    def _finish(self, event: "events.BuildFinished") -> None:
         if event.status != "nothing to do":
             self._flush_reused()
         self.close()
         self._out(self._last_line(event))
 
-    def _last_line(self, event: events.BuildFinished) -> str:
+    def _last_line(self, event: "events.BuildFinished") -> str:
         spent = units.duration(event.seconds)
         counts = f"{_steps(event.ran)} ran, {event.reused} cached"
         kept = "What is finished is kept: the next build goes on from there."
@@ -491,7 +497,7 @@ class _Bars:
             self._progress.start()
             self.running = True
 
-    def update(self, event: events.StepProgress) -> None:
+    def update(self, event: "events.StepProgress") -> None:
         task = self._tasks.get(event.step)
         if task is None:
             return
@@ -584,11 +590,11 @@ def _lines(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0] if found[0] in "\n\t" else "", text)
 
 
-def _share(event: events.StepProgress) -> str:
+def _share(event: "events.StepProgress") -> str:
     return f"{event.done / event.total:4.0%}" if event.total else ""
 
 
-def _amount(event: events.StepProgress, with_text: bool = True) -> str:
+def _amount(event: "events.StepProgress", with_text: bool = True) -> str:
     of = f"{event.done:,}/{event.total:,}" if event.total is not None else f"{event.done:,}"
     if event.unit == "bytes":
         of = units.size(event.done)

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jessy_build.engine.answers import Answers
-from jessy_build.engine.events import Event
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.pools import Pools
 from jessy_build.plan.step import Step
 from jessy_build.settings import Settings
+
+if TYPE_CHECKING:
+    from jessy_build.engine.events import Event
 
 Facts = Mapping[str, Any]
 
@@ -36,8 +38,19 @@ class Job:
     pools: Pools
     """`async with job.pools.gate(kind):` around each request to a teacher of that kind."""
     settings: Settings
-    emit: Callable[[Event], None]
+    emit: "Callable[[Event], None]"
     cancelled: Callable[[], bool]
+
+    def progress(self, done: int, total: int | None = None, unit: str = "", text: str = "") -> None:
+        from jessy_build.engine.events import StepProgress
+
+        self.emit(StepProgress(self.step.name, done, total, unit, text))
+
+    def note(self, text: str) -> None:
+        """One sentence worth a line of its own."""
+        from jessy_build.engine.events import StepNote
+
+        self.emit(StepNote(self.step.name, text))
 
 
 class StepKind(Protocol):

@@ -1,23 +1,27 @@
 """A recipe and its store together: what `plan`, `build`, `status` and `report` all start from."""
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jessy_build import bases
 from jessy_build import settings as machine
 from jessy_build.diagnostics import RecipeError, StepError
-from jessy_build.engine.events import BuildFinished, BuildStarted, Event, StepNote
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, Rebuilder
-from jessy_build.engine.schedule import Result, Scheduler
 from jessy_build.engine.store import Store
 from jessy_build.plan.step import Plan, Step
 from jessy_build.recipe.load import LoadedRecipe, load
 from jessy_build.settings import Settings
-from jessy_build.steps import STEPS, plan, pools, publish, remember
+from jessy_build.steps import STEPS, plan, pools
+
+if TYPE_CHECKING:
+    from jessy_build.engine.events import Event
+    from jessy_build.engine.schedule import Result
 
 CLOCK_NS = 50_000_000
 """The clock of files lags behind the one that is asked for the time by a few milliseconds."""
@@ -31,8 +35,18 @@ class Workspace:
 
     @property
     def id(self) -> str:
-        """The recipe's path inside its project: what its last build is remembered under."""
-        return self.loaded.path.resolve().relative_to(self.settings.project).as_posix()
+        """The recipe's path inside its project: what its last build is remembered under.
+
+        A build of its matrix, or of a part of its rows, is remembered apart from it.
+        """
+        path = self.loaded.path.resolve().relative_to(self.settings.project).as_posix()
+        return f"{path} {self.loaded.variant}".rstrip()
+
+    @property
+    def words(self) -> str:
+        """What one types behind a command to mean this build."""
+        path = self.loaded.path.resolve().relative_to(self.settings.project).as_posix()
+        return shlex.join((path, *self.loaded.options))
 
     @cached_property
     def plan(self) -> Plan:
@@ -60,8 +74,10 @@ class Workspace:
             raise StepError(f"there is no step '{step}'", hint=f"steps: {', '.join(names)}")
         return self.plan.until(step)
 
-    def depends_on(self, result: Result) -> list[Path] | None:
+    def depends_on(self, result: "Result") -> list[Path] | None:
         """Every file and folder that a build with nothing to do rests on; None if not known."""
+        from jessy_build.steps import lock, publish
+
         recipe = self.loaded.recipe
         patterns = [p for t in recipe.teachers.values() if t.kind == "curated" for p in t.files]
         if any("**" in pattern for pattern in patterns):
@@ -69,7 +85,9 @@ class Workspace:
         files = self._read()
         for artifact in result.made.values():
             files |= {self.store.object(sha256) for sha256, _ in artifact.tree.values()}
-        return sorted({*files, *publish.places(self.folder, result.made)})
+        # A lock that a merge has damaged is mended by the next build.
+        laid_out = {*publish.places(self.folder, result.made), lock.path_of(self.loaded.path)}
+        return sorted({*files, *laid_out})
 
     def unchanged_since(self, moment: int) -> bool:
         """Whether all that was read for this build is still so; `moment` is when that began.
@@ -122,16 +140,18 @@ def _store(loaded: LoadedRecipe, settings: Settings) -> Store:
 
 def build(
     workspace: Workspace,
-    emit: Callable[[Event], None],
+    emit: "Callable[[Event], None]",
     until: str | None = None,
     *,
     locked: bool = False,
-) -> Result:
+) -> "Result":
     """Run what must run, remember what was made, and lay it out for people.
 
     `locked` writes the lock file: only for a recipe as it stands in its file, with no overrides.
     """
-    from jessy_build.steps import lock
+    from jessy_build.engine.events import BuildFinished, BuildStarted, StepNote
+    from jessy_build.engine.schedule import Result, Scheduler
+    from jessy_build.steps import lock, publish, remember
 
     recipe = workspace.loaded.recipe
     steps = workspace.until(until)

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from jessy_build import chat
 from jessy_build.diagnostics import StepError
-from jessy_build.engine.events import StepNote, StepProgress
 from jessy_build.engine.kind import Facts, Job
 from jessy_build.engine.ledger import Artifact
 from jessy_build.example import Message
@@ -60,7 +59,7 @@ def run(job: Job) -> Facts:
     host = job.settings.ollama_host
     server = ollama.version(host)
     if server is None:
-        job.emit(StepNote(name, f"no Ollama answers at {host}: the model is left as a folder"))
+        job.note(f"no Ollama answers at {host}: the model is left as a folder")
         return {"target": "folder", "why": f"no Ollama answers at {host}", **target}
     deployed = ollama.deploy(
         ollama.Deployment(
@@ -74,7 +73,7 @@ def run(job: Job) -> Facts:
             bos=talk.bos,
             allow_remote="OLLAMA_HOST" in job.settings.env,
         ),
-        lambda done, total, text: job.emit(StepProgress(name, done, total, "bytes", text)),
+        lambda done, total, text: job.progress(done, total, "bytes", text),
     )
     return {
         "target": "ollama",

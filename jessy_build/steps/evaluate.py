@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import chat
-from jessy_build.engine.events import StepProgress
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import Message
 from jessy_build.plan.step import Step
@@ -79,7 +78,7 @@ def _ask(job: Job, who: str, model: Path, talk: "chat.Chat") -> list[dict[str, A
                 _messages(prompt["prompt"], job.step.params["system"]), generate=True
             )
             answers.append(asdict(runtime.ask(text, job.step.params["max_tokens"])))
-            job.emit(StepProgress(job.step.name, offset + number, 2 * len(prompts), "answers", who))
+            job.progress(offset + number, 2 * len(prompts), "answers", who)
     return answers
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from jessy_build import bases, digest, units
 from jessy_build.bases import folder
 from jessy_build.diagnostics import StepError
-from jessy_build.engine.events import StepProgress
 from jessy_build.engine.files import FileDigests
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
@@ -67,7 +66,7 @@ def run(job: Job) -> Facts:
 
 def _fetched(job: Job, wanted: Wanted) -> bases.Fetched:
     def progress(done: int, total: int | None, text: str) -> None:
-        job.emit(StepProgress(job.step.name, done, total, "bytes", text))
+        job.progress(done, total, "bytes", text)
 
     return bases.fetch(
         bases.parse(wanted.base.model),

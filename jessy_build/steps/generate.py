@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from jessy_build import teachers
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.answers import Answer, Spent
-from jessy_build.engine.events import StepProgress
 from jessy_build.engine.journal import Journal
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.engine.ledger import Ledger
@@ -226,10 +225,7 @@ class _Desk:
         counts = self.counts
         if now - self.told >= TOLD_EVERY or counts.filled == counts.total:
             self.told = now
-            text = f"{counts.asked} asked"
-            self.job.emit(
-                StepProgress(self.job.step.name, counts.filled, counts.total, "items", text)
-            )
+            self.job.progress(counts.filled, counts.total, "items", f"{counts.asked} asked")
 
 
 def _problem(reply: Reply, turns: int) -> str:

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from jessy_build import units
-from jessy_build.engine.events import StepProgress
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
 
@@ -29,7 +28,7 @@ def run(job: Job) -> Facts:
     from jessy_build.packaging import gguf_write
 
     def progress(done: int, total: int) -> None:
-        job.emit(StepProgress(job.step.name, done, total, "bytes"))
+        job.progress(done, total, "bytes")
 
     target = job.out / FILE
     gguf_write.write(

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from jessy_build.engine.events import StepProgress
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
 from jessy_build.steps import here
@@ -37,7 +36,7 @@ def run(job: Job) -> Facts:
     from jessy_build.trainers import lora
 
     def progress(p: lora.Progress) -> None:
-        job.emit(StepProgress(job.step.name, p.done, p.total, p.unit, p.text))
+        job.progress(p.done, p.total, p.unit, p.text)
 
     done = lora.train(
         lora.TrainJob(

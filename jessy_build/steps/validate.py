@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from jessy_build import validators
 from jessy_build.diagnostics import StepError
-from jessy_build.engine.events import StepNote
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import read_jsonl, write_jsonl
 from jessy_build.plan.step import Step
@@ -59,7 +58,7 @@ def run(job: Job) -> Facts:
     if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
     for finding in findings[:SHOWN]:
-        job.emit(StepNote(job.step.name, _line(finding)))
+        job.note(_line(finding))
     kept = [example for example in examples if (example.id, example.origin.source) not in bad]
     if not kept:
         raise StepError(
