@@ -9,12 +9,13 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jessy_build.engine import disk
+from jessy_build.example import request_digest
 
 SCHEMA = """
 create table if not exists questions (
@@ -140,6 +141,23 @@ class Answers:
         for stem, sample, attempt, usable, reply, made_at in self._rows(sql, f'"{request}"'):
             return Answer(stem, sample, attempt, bool(usable), json.loads(reply), made_at)
         return None
+
+    def forget(self, before: float, spared: Container[str], *, dry_run: bool) -> int:
+        """Drop answers older than a moment, but for the requests to be spared; says how many.
+
+        Questions go with their last answer. What was spent stays on record.
+        """
+        rows = self._rows("select stem, sample, attempt from replies where made_at < ?", before)
+        gone = [row for row in rows if request_digest(*row) not in spared]
+        if gone and not dry_run:
+            with self._lock, disk.writing(self._db):
+                sql = "delete from replies where stem = ? and sample = ? and attempt = ?"
+                self._db.executemany(sql, gone)
+                self._db.execute(
+                    "delete from questions where stem not in (select stem from replies)"
+                )
+            self._known.clear()
+        return len(gone)
 
     def question(self, stem: str) -> Any | None:
         rows = self._rows("select question from questions where stem = ?", stem)

@@ -90,6 +90,19 @@ class Decisions:
         rows = self._rows(f"select {COLUMNS} from decisions where build = ? order by at", build)
         return {row[1]: _decided(row) for row in rows}
 
+    def steps(self, recipe: str) -> list[str]:
+        """Every step that a build of this recipe has come to, in the order of the last ones."""
+        sql = (
+            "select step, max(build) as newest, at from decisions where build in"
+            " (select id from builds where recipe = ?) group by step order by newest desc, at"
+        )
+        return [step for step, _, _ in self._rows(sql, recipe)]
+
+    def users(self, key: str) -> list[Decided]:
+        """The builds that made the artifact or found it, newest first."""
+        sql = f"select {COLUMNS} from decisions where key = ? order by build desc"
+        return [_decided(row) for row in self._rows(sql, key)]
+
     def last(self, recipe: str, step: str, before: int | None = None) -> Decided | None:
         """The newest decision about the step in the builds of this recipe."""
         sql = (

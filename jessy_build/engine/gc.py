@@ -215,7 +215,7 @@ def _files(
     # What a shared store was sending when the build that fetched it was killed.
     work += [File(p, _size(p)) for p in _list(root / "incoming") if _is_old(p, now)]
     held = [*_list(root / "locks"), *_list(root / "running")]
-    free = tuple(path for path in held if not locks.is_held(path))
+    free = tuple(p for p in held if p.name not in keep and not locks.is_held(p))
     return Garbage(gone, tuple(objects), views, tuple(work), free, _stale_notes(store))
 
 

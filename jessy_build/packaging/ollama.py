@@ -85,6 +85,14 @@ def version(host: str, timeout: float = 0.3) -> str | None:
     return str(found["version"]) if found and "version" in found else None
 
 
+def live(host: str, timeout: float = 3.0) -> dict[str, str] | None:
+    """Tag → digest of every model that the server has, or None when nothing answers in time."""
+    found = _glance(host, "/api/tags", timeout)
+    if found is None:
+        return None
+    return {str(m["name"]): str(m["digest"]) for m in found.get("models") or () if "digest" in m}
+
+
 def serving(host: str, tag: str, timeout: float = 0.3) -> str | None:
     """The digest of what the server has under the tag, or None. Asked at every build: cheap."""
     found = _glance(host, "/api/tags", timeout)

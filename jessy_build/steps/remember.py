@@ -46,7 +46,8 @@ class Remembering(Rebuilder):
         decision = super().decide(step, made)
         if not isinstance(decision, Run | Reuse):
             return decision
-        if not self.tell(step, decision, self._reason(step, decision)):
+        is_there = self.tell(step, decision, self._reason(step, decision))
+        if isinstance(decision, Reuse) and not is_there:
             # A clean-up took the artifact between the look and the note; now it is noted.
             decision = super().decide(step, made)
             self.tell(step, decision, self._reason(step, decision))
@@ -70,7 +71,7 @@ class Memory:
         recipe = workspace.loaded.recipe
         self._workspace = workspace
         self._ledger = workspace.store.ledger
-        self._started: dict[str, Decided] = {}
+        self._said: dict[str, Decided] = {}
         name = f"{os.getpid()}-{time.monotonic_ns()}"
         self._path = decisions.lock_of(workspace.store.root, name)
         self._lock = locks.take(self._path)
@@ -106,8 +107,12 @@ class Memory:
 
     def _decided(self, step: Step, decision: Decision, reason: Reason) -> bool:
         before = self._workspace.rebuilder.before.get(step.name)
+        said_before = self._said.get(step.name)
         if isinstance(decision, Reuse):
             artifact, preimage = decision.artifact, decision.artifact.preimage
+            if said_before and (said_before.key, said_before.outcome) == (artifact.key, "ran"):
+                # Asked once more after damage elsewhere: it is this build that made it.
+                return self._note(said_before)
             decided = Decided(self.build, step.name, artifact.key, "reused")
             decided = replace(decided, measured=measured(artifact))
         else:
@@ -120,17 +125,18 @@ class Memory:
             "inputs": _inputs(step, before, preimage["inputs"]),
         }
         decided = replace(decided, reason=said, at=time.time())
-        self._started[step.name] = decided
+        self._said[step.name] = decided
         return self._note(decided)
 
     def _end(self, step: str, outcome: Outcome, more: Mapping[str, Any]) -> None:
-        decided = self._started.get(step)
+        decided = self._said.get(step)
         if decided is None:
             return
         artifact = self._workspace.store.find(decided.key) if outcome == "ran" else None
         facts = measured(artifact) if artifact else {}
         reason = {**decided.reason, **more}
-        self._note(replace(decided, outcome=outcome, reason=reason, measured=facts))
+        self._said[step] = replace(decided, outcome=outcome, reason=reason, measured=facts)
+        self._note(self._said[step])
 
     def _note(self, decided: Decided) -> bool:
         # Without room on the disk the build says so itself; a reason less is no harm.

@@ -1,71 +1,210 @@
-"""What `status` tells: rows per category against their target, and the last builds."""
+"""status: how far each category is, what was spent, and the builds of a recipe, running ones too.
+
+Rows are counted from the answers in the ledger, so a running build, and one that was killed, are
+told as far as they came.
+"""
 
 import time
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import reduce
+from typing import Any, Literal
 
 from jessy_build import units
 from jessy_build.console import Console
+from jessy_build.engine.decisions import Decided
+from jessy_build.engine.ledger import Build
+from jessy_build.steps import past as pasts
+from jessy_build.steps import spending
 from jessy_build.steps.builds import Workspace
+from jessy_build.steps.generate import Asking
+from jessy_build.steps.past import Past
+from jessy_build.steps.spending import Spending
 
 BUILDS = 5
 
 
-def document(workspace: Workspace) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Category:
+    category: str
+    teacher: str
+    rows: int
+    """Curated ones at hand, or usable answers; more than the target where a count was lowered."""
+    target: int
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """What the last validation said. Rules count findings: a row may break several."""
+
+    rows: int
+    by_rule: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One build, in a line."""
+
+    id: int
+    recipe: str
+    version: str
+    status: str
+    """done, nothing to do, failed, interrupted, running, or killed."""
+    started: float
+    seconds: float | None
+    at: tuple[str, ...]
+    """The steps that run now, or ran when it was killed."""
+    spent: Spending
+
+
+@dataclass(frozen=True)
+class Document:
+    format: Literal[2]
+    recipe: str
+    name: str
+    version: str
+    categories: tuple[Category, ...]
+    rejected: Rejected | None
+    """None before the first validation."""
+    steps: Mapping[str, float]
+    """Seconds that each step of the last build once took."""
+    spent: Spending
+    """By all builds of this recipe."""
+    builds: tuple[Told, ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The newest build of each recipe that the store knows."""
+
+    format: Literal[2]
+    recipes: tuple[Told, ...]
+
+
+def document(workspace: Workspace, past: Past) -> Document:
     recipe = workspace.loaded.recipe
-    made = workspace.before()
-    return {
-        "format": 1,
-        "recipe": workspace.id,
-        "name": recipe.name,
-        "version": recipe.version,
-        "categories": [
-            {
-                "category": name,
-                "rows": made[f"generate:{name}"].facts["rows"] if f"generate:{name}" in made else 0,
-                "target": category.count
-                if category.count != "all"
-                else len(workspace.loaded.rows[name]),
-            }
-            for name, category in recipe.categories.items()
-        ],
-        "steps": {name: artifact.seconds for name, artifact in made.items()},
-        "builds": [
-            {
-                "id": build.id,
-                "status": build.status,
-                "version": build.version,
-                "started": build.started,
-                "seconds": build.seconds,
-            }
-            for build in workspace.store.ledger.builds(workspace.id)[:BUILDS]
-        ],
-    }
+    builds = past.builds(workspace.id)
+    spent = spending.by_build(past, builds)
+    return Document(
+        format=2,
+        recipe=workspace.id,
+        name=recipe.name,
+        version=recipe.version,
+        categories=tuple(_categories(workspace)),
+        rejected=_rejected(past, workspace.id),
+        steps={name: artifact.seconds for name, artifact in workspace.before().items()},
+        spent=reduce(Spending.__add__, spent.values(), Spending()),
+        builds=tuple(_told(past, build, spent[build.id]) for build in builds[:BUILDS]),
+    )
 
 
-def show(document: dict[str, Any], console: Console) -> None:
-    console.line(f"{document['name']} {document['version']} ({document['recipe']})")
+def overview(past: Past) -> Overview:
+    newest: dict[str, Build] = {}
+    for build in past.builds():
+        newest.setdefault(build.recipe, build)
+    spent = spending.by_build(past, newest.values())
+    return Overview(2, tuple(_told(past, build, spent[build.id]) for build in newest.values()))
+
+
+def _categories(workspace: Workspace) -> Iterator[Category]:
+    for step in workspace.plan:
+        if step.kind != "generate":
+            continue
+        name = step.name.partition(":")[2]
+        teacher = workspace.loaded.recipe.categories[name].teacher
+        target = step.payload.rows
+        rows = _answered(workspace, step.payload) if isinstance(step.payload, Asking) else target
+        yield Category(name, teacher, rows, target)
+
+
+def _answered(workspace: Workspace, asking: Asking) -> int:
+    """Items that are filled; once all are, answers beyond them count too, for they are kept."""
+    answers = workspace.store.ledger.answers
+    filled = asking.questions.answered(answers)
+    if filled < asking.rows:
+        return filled
+    return len(answers.usable([stem for cell in asking.questions.cells for stem in cell.stems]))
+
+
+def _rejected(past: Past, recipe: str) -> Rejected | None:
+    decided = past.store.ledger.decisions.last(recipe, "validate")
+    if decided is None or "rejected" not in decided.measured:
+        return None
+    return Rejected(decided.measured["rejected"], decided.measured.get("by_rule") or {})
+
+
+def _told(past: Past, build: Build, spent: Spending) -> Told:
+    steps = past.store.ledger.decisions.of_build(build.id)
+    status = past.status(build)
+    return Told(
+        id=build.id,
+        recipe=build.recipe,
+        version=build.version,
+        status=status,
+        started=build.started,
+        seconds=time.time() - build.started if status == pasts.RUNNING else build.seconds,
+        at=tuple(_under_way(steps)),
+        spent=spent,
+    )
+
+
+def _under_way(steps: Mapping[str, Decided]) -> Iterator[str]:
+    return (name for name, decided in steps.items() if decided.outcome == "started")
+
+
+def to_json(document: Document | Overview) -> dict[str, Any]:
+    return asdict(document)
+
+
+def show(document: Document, console: Console) -> None:
+    console.line(f"{document.name} {document.version} ({document.recipe})")
     console.line()
     console.table(
-        [(c["category"], _progress(c["rows"], c["target"])) for c in document["categories"]],
-        ("category", "rows"),
+        [(c.category, _progress(c.rows, c.target), c.teacher) for c in document.categories],
+        ("category", "rows", "teacher"),
     )
     console.line()
-    if not document["builds"]:
+    for line in (*_rejections(document.rejected), *_costs(document.spent)):
+        console.line(line)
+    if not document.builds:
         console.line("Not built yet.")
         return
-    rows = [
-        (
-            f"build:{build['id']}",
-            build["version"],
-            build["status"],
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(build["started"])),
-            units.duration(build["seconds"]) if build["seconds"] is not None else "",
-        )
-        for build in document["builds"]
-    ]
-    console.table(rows, ("build", "version", "status", "started", "took"))
+    console.table(
+        [_row(told, f"build:{told.id}", told.version) for told in document.builds],
+        ("build", "version", "status", "started", "took", "spent"),
+    )
+
+
+def show_all(overview: Overview, console: Console) -> None:
+    console.table(
+        [_row(told, told.recipe, told.version, f"build:{told.id}") for told in overview.recipes],
+        ("recipe", "version", "last build", "status", "started", "took", "spent"),
+    )
+
+
+def _row(told: Told, *head: str) -> tuple[str, ...]:
+    status = f"{told.status}: {', '.join(told.at)}" if told.at else told.status
+    took = units.duration(told.seconds) if told.seconds is not None else ""
+    return (*head, status, pasts.moment(told.started), took, told.spent.words)
 
 
 def _progress(rows: int, target: int) -> str:
     sign = "✓" if rows >= target else "…"
     return f"{rows}/{target} {sign} {100 * rows / max(target, 1):.0f} %"
+
+
+def _rejections(rejected: Rejected | None) -> Iterator[str]:
+    if rejected is not None and rejected.rows:
+        rules = ", ".join(f"{rule} {count}" for rule, count in sorted(rejected.by_rule.items()))
+        yield f"Rejected: {rejected.rows} rows ({rules})"
+        yield ""
+
+
+def _costs(spent: Spending) -> Iterator[str]:
+    if spent.requests:
+        known = f"${spent.dollars:.4f}" if spent.dollars is not None else "dollars not known"
+        yield (
+            f"Spent: {spent.requests:,} requests, {spent.input_tokens:,} tokens in,"
+            f" {spent.output_tokens:,} out, {known}"
+        )
+        yield ""
