@@ -71,7 +71,8 @@ class Rebuilder:
         action = step.action(inputs)
         artifact = self.store.find(action.key)
         if artifact is None:
-            return Run(action, self._why(step, action))
+            lost = self.store.lost.get(action.key)
+            return Run(action, Reason(lost) if lost else self._why(step, action))
         try:
             if step.name in self.deliver:
                 self.store.bring(artifact, step.name)

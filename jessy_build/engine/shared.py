@@ -72,7 +72,7 @@ class Shared:
         self._missed: set[str] = set()
         """Keys that are not asked for again in this run."""
         self._wrong: set[str] = set()
-        """Keys and digests of what was found wrong there: it is written anew."""
+        """Keys of which something was found wrong there: all of it is written anew."""
         self._imported = False
         self._emit: Callable[[Event], None] | None = None
         self._notes: list[str] = []
@@ -144,9 +144,6 @@ class Shared:
         except Refused as refused:
             self._stop(str(refused))
             raise Lost(f"cannot be had from the shared store: {refused}") from None
-        except Lost:
-            self._wrong.add(sha256)
-            raise
 
     def distrust(self, artifact: Artifact) -> None:
         """Its files were damaged or could not be had: it is made again, and takes its place."""
@@ -184,12 +181,13 @@ class Shared:
         if not self._writing or self._known.holds(holding):
             return
         try:
-            done = 0
+            done, anew = 0, artifact.key in self._wrong
             for sha256, size in artifact.tree.values():
-                if not self._send(sha256, size, _behind(done, told)):
+                there = not anew and self._depot.size(_object(sha256)) == size
+                if not there and not self._send(sha256, _behind(done, told)):
                     return
                 done += size
-            if artifact.key in self._wrong or not self._has_row(artifact.key):
+            if anew or not self._has_row(artifact.key):
                 self._depot.write(_row_name(artifact.key), row_of(artifact))
         except Refused as refused:
             self._stop_writing(str(refused))
@@ -213,18 +211,15 @@ class Shared:
         """A fault of ours on the way there is no reason for a build to fail."""
         self._stop_writing(f"{type(error).__name__} on the way there")
 
-    def _send(self, sha256: str, size: int, told: Callable[[int], None]) -> bool:
+    def _send(self, sha256: str, told: Callable[[int], None]) -> bool:
         """False if there is nothing sound here to send: the local store will find that, too."""
-        name, file = _object(sha256), self._file_of(sha256)
-        if sha256 not in self._wrong and self._depot.size(name) == size:
-            return True
+        file = self._file_of(sha256)
         try:
             if digest.of_file(file) != sha256:
                 return False
         except OSError:
             return False
-        self._depot.send(name, file, told)
-        self._wrong.discard(sha256)
+        self._depot.send(_object(sha256), file, told)
         return True
 
     def _has_row(self, key: str) -> bool:

@@ -50,6 +50,8 @@ class Store:
         self._proved: dict[str, tuple[int, int, int, int]] = {}
         self.shared: Shared | None = None
         """Where what is not here is asked for, and what was made here goes; see `shared.join`."""
+        self.lost: dict[str, str] = {}
+        """Key of an artifact that could not be had from there in this run → why."""
 
     def find(self, key: str) -> Artifact | None:
         """Here, or in the shared store: then its files come when they are needed, not before."""
@@ -210,7 +212,9 @@ class Store:
             self._keep(fresh)
         except Lost as lost:
             self.forget(artifact)
-            raise Damaged(path, str(lost)) from None
+            damaged = Damaged(path, str(lost))
+            self.lost[artifact.key] = damaged.problem
+            raise damaged from None
         finally:
             fresh.unlink(missing_ok=True)
 
