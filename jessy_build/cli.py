@@ -8,6 +8,7 @@ import argparse
 import errno
 import gc
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -213,6 +214,9 @@ def _build_all(
         console.json_document(variants.document(outcomes))
     console.line()
     console.table(*variants.table(outcomes))
+    if best := variants.best(outcomes):
+        words = shlex.join((args.recipe, *best.options))
+        console.line(f"\nNext:\n  {command('chat')} {words}   talk to the one with the lowest loss")
     return FAILED if any(outcome.status == "failed" for outcome in outcomes) else OK
 
 
@@ -264,13 +268,77 @@ def diff(args: argparse.Namespace, console: "Console") -> int:
 
 
 def status(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.steps import state
+    from jessy_build.steps import past, state
 
+    if args.recipe is None:
+        overview = state.overview(past.open_past(Path("recipe.yaml")))
+        if args.json:
+            console.json_document(state.to_json(overview))
+        state.show_all(overview, console)
+        return OK
     workspace = _workspace(args)
-    document = state.document(workspace)
+    document = state.document(workspace, past.of(workspace))
     if args.json:
-        console.json_document(document)
+        console.json_document(state.to_json(document))
     state.show(document, console)
+    return OK
+
+
+def why(args: argparse.Namespace, console: "Console") -> int:
+    from jessy_build.steps import past, why
+
+    before = past.open_past(Path(args.recipe))
+    recipe = before.recipe(Path(args.recipe), args.variant or "")
+    if args.what is None:
+        steps = why.of_all(before, recipe)
+        if args.json:
+            console.json_document({"format": 1, "steps": [why.to_json(step) for step in steps]})
+        for step in steps:
+            console.line(step.because)
+        return OK
+    found = why.of(before, recipe, args.what)
+    if args.json:
+        console.json_document(why.to_json(found))
+    for line in why.lines(found):
+        console.line(line)
+    return OK
+
+
+def history(args: argparse.Namespace, console: "Console") -> int:
+    from jessy_build.steps import history, past
+
+    document = history.document(past.open_past(Path(args.name)), args.name, args.all)
+    if args.json:
+        console.json_document(history.to_json(document))
+    history.show(document, console)
+    return OK
+
+
+def show(args: argparse.Namespace, console: "Console") -> int:
+    from jessy_build.steps import past, provenance, show
+
+    item = provenance.find(past.open_past(Path("recipe.yaml")), args.item)
+    if args.json:
+        console.json_document(show.to_json(item))
+    for line in show.lines(item):
+        console.line(line)
+    return OK
+
+
+def gc_(args: argparse.Namespace, console: "Console") -> int:
+    from jessy_build.steps import gc, past
+
+    document, named = gc.collect(
+        past.open_past(Path("recipe.yaml")),
+        args.keep_last,
+        gc.bar(console),
+        dry_run=args.dry_run,
+        answers_older_than=args.answers_older_than,
+    )
+    if args.json:
+        console.json_document(gc.to_json(document))
+    for line in gc.lines(document, named):
+        console.line(line)
     return OK
 
 
@@ -346,10 +414,12 @@ def parser(word: str = "") -> argparse.ArgumentParser:
     left_out = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
 
     def add(function: Command, help: str, example: str) -> argparse.ArgumentParser:
-        if word not in ("", function.__name__):
+        # `gc` is Python's own word here.
+        name = function.__name__.rstrip("_")
+        if word not in ("", name):
             return left_out
         sub = commands.add_parser(
-            function.__name__,
+            name,
             help=help,
             description=help[0].upper() + help[1:] + ".",
             epilog=f"example:\n  {example}",
@@ -361,11 +431,12 @@ def parser(word: str = "") -> argparse.ArgumentParser:
 
     def add_for_recipe(function: Command, help: str, example: str) -> argparse.ArgumentParser:
         sub = add(function, help, example)
-        # A saved plan names its recipe itself.
-        sub.add_argument("recipe", metavar="RECIPE", nargs="?" if function is build else None)
+        # A saved plan names its recipe itself; `status` alone tells of all.
+        optional = function in (build, status)
+        sub.add_argument("recipe", metavar="RECIPE", nargs="?" if optional else None)
         _add_set(sub)
         sub.add_argument("--variant", metavar="LABEL", help="one build of the recipe's matrix")
-        if function in (plan, build):
+        if function is not check:
             sub.add_argument("--scale", type=_share, metavar="SHARE", help=SCALE)
         return sub
 
@@ -412,9 +483,40 @@ def parser(word: str = "") -> argparse.ArgumentParser:
     sub.add_argument("--prompt", metavar="TEXT", help="ask this once and end")
     add_for_recipe(
         status,
-        "progress of each category against its target, and the last builds",
+        "progress of each category against its target, what was spent, and the last builds",
         "jessy status recipes/quickstart.yaml",
     )
+    sub = add(
+        why,
+        "say why a step of the last build ran or was reused, or where an example comes from",
+        "jessy why recipes/quickstart.yaml train",
+    )
+    sub.add_argument("recipe", metavar="RECIPE")
+    sub.add_argument("what", metavar="STEP|ITEM", nargs="?", help="left out: every step in a line")
+    sub.add_argument("--variant", metavar="LABEL", help="one build of the recipe's matrix")
+    sub = add(
+        history,
+        "list the versions of a model: cost, time, metrics, and which one is live",
+        "jessy history quickstart",
+    )
+    sub.add_argument("name", metavar="NAME", help="of the model, or its recipe")
+    sub.add_argument("--all", action="store_true", help="builds that made nothing new, too")
+    sub = add(
+        show,
+        "show one example with all that is known of where it comes from",
+        "jessy show smalltalk/greetings/tr/low/3",
+    )
+    sub.add_argument(
+        "item", metavar="ITEM", help="an id, its first letters, its slot, or rows.jsonl:12"
+    )
+    sub = add(
+        gc_,
+        "remove from the store what no recent build, lock file or live model needs",
+        "jessy gc --keep-last 2 --dry-run",
+    )
+    sub.add_argument("--keep-last", type=_count, default=3, metavar="N", help=KEEP_LAST)
+    sub.add_argument("--dry-run", action="store_true", help="say what would go, remove nothing")
+    sub.add_argument("--answers-older-than", type=_days, metavar="DAYS", help=OLD_ANSWERS)
     sub = add_for_recipe(
         report, "say where the HTML report lies", "jessy report recipes/quickstart.yaml --open"
     )
@@ -436,6 +538,26 @@ def command(word: str) -> str:
 
 
 SCALE = "a part of the rows, as 0.25: a smaller first try, built beside the real one"
+
+
+KEEP_LAST = "finished builds of each recipe whose results stay (3)"
+OLD_ANSWERS = "remove answers too, but for those behind rows that stay; they were paid for"
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of builds, as 3")
+    return int(text)
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days, as 90")
+    return days
 
 
 def _share(text: str) -> str:

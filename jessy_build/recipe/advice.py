@@ -28,14 +28,19 @@ def for_value(path: Path, value: object, expected: str, choices: Sequence[str]) 
 
 def for_name(text: str, pattern: str) -> str:
     """A name that is allowed, made out of one that is not."""
-    flat = unicodedata.normalize("NFKD", text.translate(DOTLESS))
-    flat = flat.encode("ascii", "ignore").decode()
+    flat = plain_letters(text)
     if pattern == model.NAME_PATTERN:
         flat = flat.lower()
     made = re.sub(r"[^A-Za-z0-9_.-]+" if "." in pattern else r"[^A-Za-z0-9_-]+", "-", flat)
     made = made.strip("-._")
     fits = re.fullmatch(pattern, made) and made != text and masked(text) == text
     return f"did you mean '{made}'?" if fits else ""
+
+
+def plain_letters(text: str) -> str:
+    """`Görüş` as `Gorus`: what names of files and tags take."""
+    flat = unicodedata.normalize("NFKD", text.translate(DOTLESS))
+    return flat.encode("ascii", "ignore").decode()
 
 
 def forms(weights: Mapping[str, float], count: int) -> str:

@@ -7,6 +7,8 @@ into tests/failing/.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jessy_build.diagnostics import Diagnostic, code, near
@@ -14,6 +16,7 @@ from jessy_build.recipe import (
     advice,
     later,
     marker,
+    matrix,
     quotas,
     scalars,
     surroundings,
@@ -24,6 +27,7 @@ from jessy_build.recipe.model import Category, Topic, Turns, turns_of
 from jessy_build.recipe.placed import IDLE, placed
 from jessy_build.recipe.templates import RenderError
 from jessy_build.recipe.tree import Path
+from jessy_build.teachers.curated import Row
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -299,6 +303,10 @@ def nothing_is_asked_for_too_early(loaded: "LoadedRecipe") -> Iterator[Diagnosti
         )
 
 
+def the_matrix_varies_what_it_can(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    return matrix.problems(loaded.opened.root)
+
+
 def turns_are_for_those_who_are_asked(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     for name, category, kind in _taught(loaded):
         places: list[tuple[Path, object]] = [(("categories", name, "turns"), category.turns)]
@@ -478,10 +486,9 @@ def rows_are_labelled(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             known["complexity"] = loaded.opened.levels
         if topics := quotas.as_written(category):
             known["topic"] = tuple(topic.name for topic in topics)
-        for row in rows:
-            for label, names in known.items():
-                value = getattr(row, label)
-                if not value or value in names or (label, value) in told:
+        for label, names in known.items():
+            for value, row in _first_rows(rows, label, names).items():
+                if (label, value) in told or len(told) >= MANY_LABELS:
                     continue
                 told.add((label, value))
                 yield Diagnostic(
@@ -492,6 +499,20 @@ def rows_are_labelled(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
                     expected=", ".join(names),
                     hint=near(value, names),
                 )
+
+
+MANY_LABELS = 20
+"""Unknown ones that are told: where each row has its own, more would say nothing new."""
+
+
+def _first_rows(rows: tuple[Row, ...], label: str, known: Iterable[str]) -> dict[str, Row]:
+    """For each label that is not known, the first row that says it."""
+    unknown = set(map(attrgetter(label), rows)).difference(known, ("", None))
+    found: dict[str, Row] = {}
+    for row in rows if unknown else ():
+        if (value := getattr(row, label)) in unknown:
+            found.setdefault(value, row)
+    return found
 
 
 def files_hold_enough(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
@@ -519,7 +540,7 @@ def _cells_held(loaded: "LoadedRecipe", name: str, category: Category) -> Iterat
     short = False
     fields = {"topic": "topics", "language": "languages", "complexity": "complexity"}
     for label, need in quotas.needs(category).items():
-        held = Counter(getattr(row, label) for row in rows)
+        held = Counter(map(attrgetter(label), rows))
         unlabelled = held[""]
         for wanted, count in need.items():
             if held[wanted] + unlabelled < count:
@@ -558,18 +579,18 @@ def rows_have_one_category(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             )
         if any(place[:1] == ("categories",) for place in loaded.lost):
             continue
-        for category, row in {row.category: row for row in reversed(rows)}.items():
-            if category is not None and category not in names:
-                hint = near(category, names)
-                yield Diagnostic(
-                    UNTAKEN,
-                    loaded.opened.row_span(row, "category"),
-                    "",
-                    f"no category of the recipe takes the rows of '{category}'",
-                    expected=", ".join(names),
-                    hint=hint,
-                    severity="error" if hint else "warning",
-                )
+        untaken = _first_rows(rows, "category", names)
+        for category, row in islice(untaken.items(), MANY_LABELS):
+            hint = near(category, names)
+            yield Diagnostic(
+                UNTAKEN,
+                loaded.opened.row_span(row, "category"),
+                "",
+                f"no category of the recipe takes the rows of {scalars.told(category)}",
+                expected=", ".join(names),
+                hint=hint,
+                severity="error" if hint else "warning",
+            )
 
 
 CHECKS: tuple[Check, ...] = (
@@ -583,6 +604,7 @@ CHECKS: tuple[Check, ...] = (
     the_base_is_pinned,
     nothing_is_asked_for_too_early,
     turns_are_for_those_who_are_asked,
+    the_matrix_varies_what_it_can,
     marker.it_can_be_written,
     surroundings.prices_are_of_these_days,
     surroundings.pools_have_someone_to_hold_back,

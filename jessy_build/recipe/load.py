@@ -4,7 +4,6 @@ One straight line: nodes, shape, the files that are named, rules. What is broken
 that everything else can still be checked.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -12,8 +11,9 @@ from pathlib import Path
 
 from jessy_build import settings
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span
-from jessy_build.recipe import checks, files, merge, quotas, shape, tree
+from jessy_build.recipe import checks, files, merge, quotas, shape, text, tree
 from jessy_build.recipe.files import EvalPrompt, Files
+from jessy_build.recipe.matrix import Combination
 from jessy_build.recipe.model import Recipe, Topic
 from jessy_build.recipe.paths import Found, Ground
 from jessy_build.recipe.templates import Template
@@ -21,9 +21,6 @@ from jessy_build.recipe.tree import Path as Place
 from jessy_build.teachers.curated import Row
 
 __all__ = ["EvalPrompt", "LoadedRecipe", "load", "source_lines"]
-
-
-SHOWN_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,10 @@ class LoadedRecipe:
     warnings: tuple[Diagnostic, ...] = ()
     today: date = field(default_factory=date.today, compare=False)
     """What the age of prices is counted from."""
+    variant: str = ""
+    """What tells this build from the recipe's own: one of its matrix, or a part of its rows."""
+    options: tuple[str, ...] = ()
+    """What one types behind the recipe to mean this build: `--variant rank8`, `--scale 25%`."""
 
     def span_of(self, field: str | Place) -> Span:
         """Where a field was written; of a default, the nearest block around it."""
@@ -77,13 +78,24 @@ class LoadedRecipe:
         return quotas.pick(self.recipe.categories[category], self.rows[category])
 
 
-def load(path: Path, overrides: Sequence[str] = (), *, today: date | None = None) -> LoadedRecipe:
-    """RecipeError with all problems of the recipe and of the files it names."""
+def load(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    today: date | None = None,
+    combination: Combination | None = None,
+) -> LoadedRecipe:
+    """RecipeError with all problems of the recipe and of the files it names.
+
+    With a combination it is that one of the recipe's matrix, without: the recipe around it.
+    """
     path = Path(path)
-    project = _project(path)
+    project = project_of(path)
     merged = merge.read(Found(path, str(path)), overrides, project)
     if merged.root is None:
         raise RecipeError(merged.problems, first=tuple(merged.folders))
+    if combination:
+        merged.root = combination.applied(merged.root)
     shaped = shape.shape(merged.root)
     told = {problem.field for problem in merged.problems if problem.field}
     problems = [*merged.problems, *(d for d in shaped.problems if d.field not in told)]
@@ -104,6 +116,8 @@ def load(path: Path, overrides: Sequence[str] = (), *, today: date | None = None
         opened=opened,
         lost=shaped.lost,
         today=today or date.today(),
+        variant=combination.label if combination else "",
+        options=("--variant", combination.label) if combination else (),
     )
     found = [*opened.problems, *(problem for check in checks.CHECKS for problem in check(loaded))]
     problems += [d for d in found if not _follows(d, shaped.lost) and d.field not in told]
@@ -112,23 +126,24 @@ def load(path: Path, overrides: Sequence[str] = (), *, today: date | None = None
     return replace(loaded, warnings=tuple(problems))
 
 
-def source_lines(overrides: Sequence[str] = ()) -> Callable[[str], list[str]]:
+def source_lines(overrides: Sequence[str] = ()) -> Callable[[str], Sequence[str]]:
     """For `diagnostics.render`: the lines of a file that a problem names, or of the overrides."""
+    last: dict[str, Sequence[str]] = {}
 
-    def lines(file: str) -> list[str]:
+    def lines(file: str) -> Sequence[str]:
         if file == merge.SET:
-            return list(overrides)
-        try:
-            if Path(file).stat().st_size > SHOWN_BYTES or not Path(file).is_file():
-                return []
-            return re.split(r"\r\n|\r|\n", Path(file).read_text("utf-8", "replace"))
-        except OSError:
-            return []
+            return overrides
+        if file not in last:
+            # Problems come file by file.
+            last.clear()
+            last[file] = text.lines_of(Path(file))
+        return last[file]
 
     return lines
 
 
-def _project(path: Path) -> Path:
+def project_of(path: Path) -> Path:
+    """The folder that the paths of a recipe may not leave."""
     try:
         return settings.project_of(path)
     except (OSError, RuntimeError):

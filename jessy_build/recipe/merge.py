@@ -38,7 +38,7 @@ def read(recipe: Found, overrides: Sequence[str], project: Path) -> Merged:
         return merged
     for line, text in enumerate(overrides, start=1):
         root = _override(root, text, line, merged.problems)
-    merged.root = _without_nulls(root)
+    merged.root = without_nulls(root)
     return merged
 
 
@@ -140,7 +140,7 @@ def _override(root: Node, text: str, line: int, problems: list[Diagnostic]) -> N
     problems.extend(document.problems)
     key = Span(SET, line, 1, len(path) + 1)
     try:
-        return _put(root, names, document.root, key)
+        return put(root, names, document.root, key)
     except LookupError as error:
         problems.append(Diagnostic(BAD_SET, key, path, str(error.args[0])))
         return root
@@ -160,7 +160,7 @@ def _bad_path(text: str, path: str, names: Sequence[str], equals: str) -> str:
     return ""
 
 
-def _put(node: Node, names: Sequence[str], value: Node, key: Span) -> Node:
+def put(node: Node, names: Sequence[str], value: Node, key: Span) -> Node:
     """`value` in place of what stands at `names`; a number names an item of a list."""
     if not names:
         return over(node, value)
@@ -169,11 +169,11 @@ def _put(node: Node, names: Sequence[str], value: Node, key: Span) -> Node:
         if not name.isdecimal() or int(name) >= len(node.value):
             raise LookupError(f"the list has {len(node.value)} items, and none is '{name}'")
         items = list(node.value)
-        items[int(name)] = _put(items[int(name)], rest, value, key)
+        items[int(name)] = put(items[int(name)], rest, value, key)
         return replace(node, value=tuple(items))
     entries = dict(node.value) if isinstance(node.value, Mapping) else {}
     below = entries.get(name)
-    inner = _put(below.node, rest, value, key) if below else _nested(rest, value, key)
+    inner = put(below.node, rest, value, key) if below else _nested(rest, value, key)
     entries[name] = Entry(key if not rest or below is None else below.key, inner)
     return replace(node, value=entries)
 
@@ -184,12 +184,13 @@ def _nested(names: Iterable[str], value: Node, key: Span) -> Node:
     return value
 
 
-def _without_nulls(node: Node) -> Node:
+def without_nulls(node: Node) -> Node:
+    """Fields that say null are as if nobody had written them."""
     if isinstance(node.value, tuple):
-        return replace(node, value=tuple(map(_without_nulls, node.value)))
+        return replace(node, value=tuple(map(without_nulls, node.value)))
     if isinstance(node.value, Mapping):
         entries = {
-            name: replace(entry, node=_without_nulls(entry.node))
+            name: replace(entry, node=without_nulls(entry.node))
             for name, entry in node.value.items()
             if entry.node.value is not None
         }

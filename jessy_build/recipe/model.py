@@ -468,6 +468,13 @@ class Recipe(Config):
     """Where the finished model goes. Default: nowhere but into the build folder."""
     evaluate: Evaluate | None = None
     """Prompts that compare base and tuned model. Default: no comparison."""
+    matrix: dict[Text, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
+    """Dotted fields, as `train.lora.rank`, and lists of values for them, as `[8, 16]`: one build
+    for each combination, in the order written, the last field varying fastest; at most 64. A
+    mapping is merged with what stands in the recipe, null takes the field away. Each build's
+    `version` says its values: v1-rank8-lr0.0003."""
     pools: dict[Pool, Annotated[int, Field(ge=1, le=256)]] = Field(
         default_factory=dict, exclude=True
     )

@@ -65,12 +65,13 @@ def _answers(result: Result) -> "tuple[BeforeAfter, ...]":
 
 
 def _next(workspace: Workspace, result: Result) -> Iterator[tuple[str, str]]:
-    recipe = shlex.quote(_path(workspace.loaded.path))
+    options = workspace.loaded.options
+    recipe = shlex.join((_path(workspace.loaded.path), *options))
     run = "just" if (Path.cwd() / "Justfile").exists() else "jessy"
     if "gguf" in result.made:
         yield (f"{run} chat {recipe}", "talk to it")
     builds = [b for b in workspace.store.ledger.builds(workspace.id) if b.status == "done"]
-    if builds:
+    if builds and not options:
         yield (f"{run} diff build:{builds[0].id} {recipe}", "what you changed since this build")
     if "deploy" in result.made:
         yield _serve(workspace, result.made["deploy"].facts)

@@ -23,7 +23,7 @@ def talk(workspace: Workspace, console: Console, prompt: str | None) -> int:
     if "gguf" not in made or "fuse" not in made:
         raise StepError(
             f"{workspace.id} has not been built yet",
-            hint=f"build it first: just build {workspace.id}",
+            hint=f"build it first: just build {workspace.words}",
         )
     model = workspace.store.view(made["gguf"]) / gguf.FILE
     template = chat.Chat.load(workspace.store.view(made["fuse"]))
