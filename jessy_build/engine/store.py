@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.05
 """Between two looks whether another process has let go."""
+LEFT_SECONDS = 24 * 3600
 
 
 class Damaged(StepError):
@@ -201,6 +202,7 @@ class Store:
         sha256, size = artifact.tree[path]
         folder = self.root / "incoming"
         folder.mkdir(exist_ok=True)
+        _sweep(folder)
         fresh = folder / f"{sha256}.{os.getpid()}.{time.monotonic_ns()}"
         try:
             shared.fetch(
@@ -275,6 +277,14 @@ def link(source: Path, target: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written: by now nobody can be writing there."""
+    for left in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                left.unlink()
 
 
 def _locked(file: IO[str]) -> bool:
