@@ -1,5 +1,6 @@
 """Fields of two recipes: which differ, what each is about, and the text behind a path."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -93,9 +94,13 @@ def _is_told(name: str, changes: Mapping[str, Change]) -> bool:
     )
 
 
+def _is_prose(value: Any) -> bool:
+    return is_text(value) and not re.fullmatch("[0-9a-f]{64}", value)
+
+
 def _field(change: Change, content: Change | None, where: Callable[[str], str]) -> Field:
     lines: tuple[str, ...] = ()
-    if content is not None and (is_text(content.old) or is_text(content.new)):
+    if content is not None and any(map(_is_prose, (content.old, content.new))):
         lines = tuple(changed_lines(str(content.old or ""), str(content.new or "")))
     group, name = group_of(change.field), change.field
     return Field(group, name, change.old, change.new, where(name), lines)

@@ -15,6 +15,8 @@ DRAWS = 10_000
 MOST_DRAWN = 2_000_000
 """Values drawn at most, so that thousands of prompts do not take long."""
 LEVEL = 0.95
+FEWEST = 6
+"""Of fewer pairs all may well lie on one side by chance: of five one time in sixteen."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,9 @@ class Interval:
 
 
 def of(differences: Sequence[float]) -> Interval | None:
-    """None for fewer than two pairs: one prompt tells nothing about the next."""
+    """None where the pairs are too few to tell anything."""
     pairs = len(differences)
-    if pairs < 2:
+    if pairs < FEWEST:
         return None
     chance = Random(SEED)
     draws = max(1000, min(DRAWS, MOST_DRAWN // pairs))

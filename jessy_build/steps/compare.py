@@ -12,6 +12,7 @@ from jessy_build.steps import diff_metrics, diff_served, side_rows
 from jessy_build.steps.sides import Side, pair
 
 KEPT = "rows that passed validation"
+NAMED = 4
 GENERATED = "rows as they were generated"
 
 
@@ -37,7 +38,7 @@ def compare(left: Side, right: Side, *, full: bool = False) -> Diff:
 def _everything(left: Side, right: Side, full: bool) -> dict[str, tuple[Any, ...]]:
     return {
         "fields": _fields(left, right, full),
-        "steps": relations.compare(left.known, right.known) if _built_of(left, right) else (),
+        "steps": relations.compare(_comparable(left, right), _comparable(right, left)),
         "categories": tuple(_categories(left, right, full)),
         "artifacts": tuple(diff_metrics.products(left, right)),
         "metrics": tuple(diff_metrics.metrics(left, right)),
@@ -46,8 +47,11 @@ def _everything(left: Side, right: Side, full: bool) -> dict[str, tuple[Any, ...
     }
 
 
-def _built_of(left: Side, right: Side) -> bool:
-    return bool(left.known and right.known)
+def _comparable(side: Side, other: Side) -> dict[str, Known]:
+    """Without the steps that the other side never came to: they are no difference."""
+    if not other.known:
+        return {}
+    return {name: step for name, step in side.known.items() if not other.stopped_before(name)}
 
 
 def _differs(entry: Any) -> bool:
@@ -90,7 +94,7 @@ def _contents(left: Mapping[str, Known], right: Mapping[str, Known]) -> Iterator
 
 
 def _categories(left: Side, right: Side, full: bool) -> Iterator[Category]:
-    if not _built_of(left, right):
+    if not left.known or not right.known:
         return
     names = list(dict.fromkeys([*side_rows.categories(right), *side_rows.categories(left)]))
     kept = _kept(left, right)
@@ -172,8 +176,13 @@ def _notes(left: Side, right: Side, differing: Mapping[str, tuple[Any, ...]]) ->
             f"both say the same; they differ since another version of this program made one of"
             f" them: {', '.join(older)}"
         )
-    for side in (left, right):
-        if side.workspace is not None and "train" in side.known and "train" not in side.blocks:
-            yield (
-                f"{side.name} has not been built as it stands: what it comes out as is not known"
-            )
+    for side, other in ((left, right), (right, left)):
+        if unmade := [step for step in other.known if side.known and side.stopped_before(step)]:
+            yield f"{side.name} ended before {_few(unmade)}, so that is not compared"
+        elif side.workspace is not None and "train" in other.blocks and "train" not in side.blocks:
+            yield f"{side.name} has not been built as it stands: what comes of it is not known"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -122,7 +122,7 @@ def _answers(left: Side, right: Side) -> Iterator[Metric]:
     if _same_artifact(left, right, "evaluate") or not _both_evaluated(left, right):
         yield from _unpaired(left, right, "")
         return
-    before, after = _asked(left), _asked(right)
+    before, after = _asked(left, "tuned"), _asked(right, "tuned")
     if before is None or after is None:
         yield from _unpaired(left, right, NO_ANSWERS)
         return
@@ -155,9 +155,8 @@ def _paired(
     old = [measure.of(before) for before, _ in pairs]
     new = [measure.of(after) for _, after in pairs]
     found = interval.of([b - a for a, b in zip(old, new, strict=True)])
-    verdict: Verdict = "not comparable"
-    if note != OTHER_MACHINE:
-        verdict = _verdict(measure, found, old == new)
+    fair = note in ("", ONE_RUN)
+    verdict: Verdict = _verdict(measure, found, old == new) if fair else "not comparable"
     return Metric(
         measure.name,
         measure.unit,
@@ -184,7 +183,24 @@ def _time_note(measure: _Measure, left: Side, right: Side) -> str:
     if measure.unit != "s":
         return ""
     machines = [_machine(side) for side in (left, right)]
-    return OTHER_MACHINE if None not in machines and machines[0] != machines[1] else ONE_RUN
+    if None not in machines and machines[0] != machines[1]:
+        return OTHER_MACHINE
+    return _busier(measure, left, right) or ONE_RUN
+
+
+def _busier(measure: _Measure, left: Side, right: Side) -> str:
+    """Both runs asked the base too: where the same base took another time, the machine did."""
+    before, after = _asked(left, "base"), _asked(right, "base")
+    if not _same_artifact(left, right, "convert") or before is None or after is None:
+        return ""
+    keys = [key for key in after if key in before]
+    old = [measure.of(before[key]) for key in keys]
+    new = [measure.of(after[key]) for key in keys]
+    found = interval.of([b - a for a, b in zip(old, new, strict=True)])
+    if found is None or not found.shows_a_difference:
+        return ""
+    times = [figures.median(old) or 0, figures.median(new) or 0]
+    return f"the base, which is the same, took {times[0]:.2f} s then and {times[1]:.2f} s now"
 
 
 def _machine(side: Side) -> str | None:
@@ -194,14 +210,14 @@ def _machine(side: Side) -> str | None:
     return str(cpu) if cpu else None
 
 
-def _asked(side: Side) -> dict[tuple[str, int], Mapping[str, Any]] | None:
+def _asked(side: Side, who: str) -> dict[tuple[str, int], Mapping[str, Any]] | None:
     made = side.artifacts.get("evaluate")
     if made is None:
         return None
     seen: Counter[str] = Counter()
     found = {}
     for row in made.facts.get("rows", ()):
-        found[row["prompt"], seen[row["prompt"]]] = row["tuned"]
+        found[row["prompt"], seen[row["prompt"]]] = row[who]
         seen[row["prompt"]] += 1
     return found
 

@@ -131,7 +131,7 @@ def evidence(of: Metric) -> str:
         low, mean, high = (_signed(of.unit, v) for v in (of.low, of.difference, of.high))
         told.append(f"{mean} on average, 95 % interval {low} to {high}, {of.pairs} prompts")
     elif of.pairs is not None:
-        told.append(f"{of.pairs} prompt: too few for an interval")
+        told.append(f"{of.pairs} prompts are too few to tell chance from change")
     if of.note:
         told.append(of.note)
     return "; ".join(told)

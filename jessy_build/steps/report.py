@@ -19,8 +19,8 @@ FILE = "report.html"
 
 def expand(loaded: "LoadedRecipe", steps: Sequence[Step]) -> list[Step]:
     recipe = loaded.recipe
-    # As it was resolved: a comment in the recipe makes no new report.
-    said = recipe.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    # As it was resolved: neither a comment nor another file to write it in makes a new report.
+    said = recipe.model_dump(mode="json", exclude_unset=True, by_alias=True, exclude={"extends"})
     params = {
         "name": recipe.name,
         "version": recipe.version,

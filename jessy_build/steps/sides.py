@@ -20,7 +20,7 @@ from jessy_build.plan.relations import Known
 from jessy_build.plan.step import Step
 from jessy_build.recipe.load import load
 from jessy_build.recipe.paths import is_lock
-from jessy_build.steps import blocks, explain, lock_format, revision
+from jessy_build.steps import STEPS, blocks, explain, lock_format, revision
 from jessy_build.steps.blocks import Block
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.lock_format import Lock
@@ -32,6 +32,8 @@ BUILD = re.compile(r"build:(\d+)")
 REVISION = re.compile(r"(?P<rev>.+):(?P<path>[^:]+\.ya?ml)")
 OLLAMA = "ollama:"
 TAG = re.compile(r"[\w.-]+(/[\w.-]+)*:[\w.-]+", re.ASCII)
+OPTIONAL = frozenset(("evaluate",))
+"""Kinds of steps that only a block of the recipe brings about."""
 FORMS = "a recipe, a lock file, build:N, REV:path.yaml, or ollama:NAME:TAG"
 
 
@@ -53,6 +55,17 @@ class Side:
     """The folder that a revision was read in; people see the revision's name instead."""
     served: "Served | None" = None
     notes: tuple[str, ...] = ()
+
+    def stopped_before(self, step: str) -> bool:
+        """Whether it has no such step since nobody built that far, not since it plans none."""
+        if self.workspace is not None or step in self.known:
+            return False
+        kind, _, category = step.partition(":")
+        if self.config is None:
+            return True
+        if kind == "generate":
+            return category in self.config["categories"]
+        return kind not in OPTIONAL or self.config.get(kind) is not None
 
     def where(self, field: str) -> str:
         if self.workspace is None:
@@ -270,7 +283,8 @@ def _known(
     outputs |= {step: store.digest(made) for step, made in artifacts.items()}
     makers = {output: step for step, output in outputs.items() if output}
     known = {}
-    for step, key in keys.items():
+    for step in sorted(keys, key=_in_order):
+        key = keys[step]
         made = artifacts.get(step)
         if made is None:
             known[step] = Known(key=key, output=outputs.get(step))
@@ -284,6 +298,12 @@ def _known(
             *(needs, inputs, key, outputs[step]),
         )
     return known
+
+
+def _in_order(step: str) -> tuple[int, str]:
+    """As a build goes; the blocks of a lock stand by the alphabet."""
+    kinds, kind = list(STEPS), step.partition(":")[0]
+    return (kinds.index(kind) if kind in kinds else len(kinds), step)
 
 
 def _blocks(

@@ -87,6 +87,12 @@ def test_a_changed_template_is_told_by_its_lines_even_where_its_path_is_the_same
     assert found[0].where == "recipe.yaml:3"
 
 
+def test_a_changed_file_of_rows_is_told_by_its_digests_in_one_line() -> None:
+    name = "teachers.curated.files.rows.jsonl"
+    (field,) = fields.compare({}, {}, {name: Change(name, "a" * 64, "b" * 64)}, lambda field: "")
+    assert (field.group, field.lines) == ("data", ())
+
+
 def test_a_path_and_the_text_behind_it_are_told_once() -> None:
     name = "categories.talk.prompt"
     old = {"categories": {"talk": {"prompt": "a.j2"}}}
@@ -231,12 +237,13 @@ def test_a_difference_that_may_be_chance_is_not_shown() -> None:
     assert found is not None and not found.shows_a_difference
 
 
-def test_one_prompt_gives_no_interval() -> None:
-    assert interval.of([-20.0]) is None and interval.of([]) is None
+def test_a_handful_of_prompts_gives_no_interval_however_clear_it_looks() -> None:
+    assert interval.of([-20.0] * 5) is None and interval.of([]) is None
+    assert interval.of([-20.0] * 6) is not None
 
 
 def test_the_interval_is_the_same_every_time() -> None:
-    assert interval.of([1.0, 2, 5, -1]) == interval.of([1.0, 2, 5, -1])
+    assert interval.of([1.0, 2, 5, -1, 3, 0]) == interval.of([1.0, 2, 5, -1, 3, 0])
 
 
 def test_the_interval_covers_what_it_promises() -> None:
