@@ -21,7 +21,7 @@ plan recipe *flags: _install
 check *recipe:
     @if [ $# -gt 0 ]; then just _install; {{ jessy }} check "$@"; else just _lint; fi
 
-# Compare two recipes, builds (build:1) or revisions (HEAD~1:recipes/quickstart.yaml)
+# Compare two recipes, locks, builds (build:1), revisions (HEAD~1:recipes/quickstart.yaml) or ollama:jessy:v2
 diff a b *flags: _install
     @{{ jessy }} diff "$@" || [ $? -eq 10 ]
 
