@@ -224,7 +224,8 @@ def test_diff_of_a_build_and_the_recipe(project: Project) -> None:
     assert other.code == 10
     assert re.search(r"train\.lora\.rank +4 → 8", other.out)
     document = json.loads(project.run("diff", "build:1", "recipe.yaml", "--json").out)
-    assert document["fields"] == [{"field": "train.lora.rank", "old": 4, "new": 8}]
+    (field,) = document["fields"]
+    assert (field["field"], field["old"], field["new"]) == ("train.lora.rank", 4, 8)
 
 
 def test_chat_before_a_build_says_what_to_type(tmp_path: Path, tiny_model: Path) -> None:
