@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from jessy_build import units
-from jessy_build.plan.changes import shown
+from jessy_build.plan.changes import differences, shown
 from jessy_build.plan.diff import Category, Cell, Cost, Diff, Field, File, Metric
 
-NEWLY = 4
+MOST = 8
 """Items of a list that are named one by one."""
 
 
@@ -52,9 +52,24 @@ def _lists(old: Sequence[Any], new: Sequence[Any]) -> str:
     went = [item for item in old if item not in new]
     if not came and not went:
         return f"{value(old)} → {value(new)}"
-    signs = [*(f"+ {_item(i)}" for i in came[:NEWLY]), *(f"− {_item(i)}" for i in went[:NEWLY])]
-    more = len(came) + len(went) - len(signs)
-    return ", ".join(signs) + (f" and {more} more" if more else "")
+    # An item of the same name is the same one, changed.
+    names = {item["name"]: item for item in went if _is_named(item)}
+    both = [(names[i["name"]], i) for i in came if _is_named(i) and i["name"] in names]
+    told = [*(pair[0] for pair in both), *(pair[1] for pair in both)]
+    signs = [_changed(old, new) for old, new in both]
+    signs += [f"+ {_item(item)}" for item in came if item not in told]
+    signs += [f"− {_item(item)}" for item in went if item not in told]
+    more = len(signs) - MOST
+    return ", ".join(signs[:MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def _is_named(item: Any) -> bool:
+    return isinstance(item, Mapping) and "name" in item
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    told = [f"{c.field} {value(c.old)} → {value(c.new)}" for c in differences(old, new)]
+    return f"{new['name']}: {', '.join(told)}"
 
 
 def _item(item: Any) -> str:
