@@ -14,7 +14,7 @@ from jessy_build.recipe.model import Recipe
 from jessy_build.recipe.paths import Folder, Found, Ground, PathProblem
 from jessy_build.recipe.source import Node
 from jessy_build.recipe.templates import RenderError, Template
-from jessy_build.recipe.text import MAX_BYTES, UnreadableText, read_text
+from jessy_build.recipe.text import MAX_BYTES, UnreadableText, half_character, read_text
 from jessy_build.recipe.tree import Path as Place
 from jessy_build.teachers import curated, json_places
 from jessy_build.teachers.curated import Read, Row
@@ -219,20 +219,33 @@ def _open_evaluation(files: Files) -> None:
     if read is None:
         return
     found, text = read
-    levels = files.levels
-    prompts = []
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
-        if line.strip():
-            try:
-                prompts.append(_prompt(line, levels))
-            except ValueError as error:
-                span = Span(found.shown, number, 1, len(line) + 1)
-                files.problems.append(_not_a_prompt(span, *error.args))
-    files.evaluate_prompts = tuple(prompts)
+    files.evaluate_prompts, problems = _prompts(text, found.shown, files.levels)
+    files.problems += problems
     if not text.strip():
         span = files.span(("evaluate", "prompts"))
         problem = f"'{evaluate.prompts}' holds no prompt"
         files.problems.append(Diagnostic(NOT_A_PROMPT, span, "evaluate.prompts", problem))
+
+
+def _prompts(
+    text: str, shown: str, levels: Collection[str] | None
+) -> tuple[tuple[EvalPrompt, ...], tuple[Diagnostic, ...]]:
+    prompts, problems = [], []
+    for number, match in enumerate(LINE.finditer(text), start=1):
+        line = match[1]
+        if not line or line.isspace():
+            continue
+        try:
+            prompts.append(_prompt(line, levels))
+        except ValueError as error:
+            span = Span(shown, number, 1, len(line) + 1)
+            problems.append(_not_a_prompt(span, *error.args))
+            if len(problems) >= curated.LOOKED_FOR:
+                return (), curated.shortened(shown, problems, given_up=True)
+    return tuple(prompts), curated.shortened(shown, problems)
+
+
+LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 
 
 def _not_a_prompt(span: Span, problem: str, hint: str = "") -> Diagnostic:
@@ -258,6 +271,8 @@ def _prompt(line: str, levels: Collection[str] | None) -> EvalPrompt:
         raise ValueError("this line nests too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"this line is not JSON: {error.msg[:1].lower()}{error.msg[1:]}") from None
+    except ValueError:
+        raise ValueError("a number in this line has too many digits") from None
     if not isinstance(row, dict):
         raise ValueError("this line is no JSON object")
     for key, value in row.items():
@@ -266,6 +281,8 @@ def _prompt(line: str, levels: Collection[str] | None) -> EvalPrompt:
         kind, words = PROMPT_KINDS[key]
         if not isinstance(value, kind):
             raise ValueError(f"'{key}' must be {words}")
+        if isinstance(value, str) and half_character(value):
+            raise ValueError(f"'{key}' holds half a character (a lone \\ud8xx escape)")
     if not row.get("prompt", "").strip():
         raise ValueError("there is no 'prompt' in this line")
     level = row.get("complexity")

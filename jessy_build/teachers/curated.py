@@ -5,7 +5,7 @@ What a line may hold is told in `rows`.
 
 import gc
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -62,9 +62,9 @@ def read(path: Path, name: str) -> Read:
         why = error.strerror or str(error)
         problem = f"the file cannot be read: {why.lower()}"
         reading.problems.append(Diagnostic(UNREADABLE, Span(name, 1, 1, 2), "", problem))
-        return Read(tuple(reading.rows), reading.shortened())
+        return Read(tuple(reading.rows), reading.told())
     sha256 = None if reading.given_up else hashed.sha256.hexdigest()
-    return Read(tuple(reading.rows), reading.shortened(), sha256)
+    return Read(tuple(reading.rows), reading.told(), sha256)
 
 
 class _Reading:
@@ -88,6 +88,9 @@ class _Reading:
             if row is not None:
                 self.rows.append(row)
 
+    def told(self) -> tuple[Diagnostic, ...]:
+        return shortened(self.name, self.problems, self.given_up)
+
     def _carefully(self, number: int, line: bytes) -> Row | None:
         line = _without_mark(number, line)
         if not line.strip():
@@ -97,19 +100,23 @@ class _Reading:
         self.given_up = len(self.problems) >= LOOKED_FOR or len(wrong) >= rows.MOST
         return row
 
-    def shortened(self) -> tuple[Diagnostic, ...]:
-        if len(self.problems) <= SHOWN:
-            return tuple(self.problems)
-        first = self.problems[SHOWN].span.line
-        count = f"{'at least ' if self.given_up else ''}{len(self.problems) - SHOWN}"
-        more = Diagnostic(
-            MANY_PROBLEMS,
-            Span(self.name, first, 1, 2),
-            "",
-            f"{count} more problems in {self.name}, from line {first} on",
-            hint="put the ones above right first, then check again",
-        )
-        return (*self.problems[:SHOWN], more)
+
+def shortened(
+    name: str, problems: Sequence[Diagnostic], given_up: bool = False
+) -> tuple[Diagnostic, ...]:
+    """The first of them, and how many more there are."""
+    if len(problems) <= SHOWN:
+        return tuple(problems)
+    first = problems[SHOWN].span.line
+    count = f"{'at least ' if given_up else ''}{len(problems) - SHOWN}"
+    more = Diagnostic(
+        MANY_PROBLEMS,
+        Span(name, first, 1, 2),
+        "",
+        f"{count} more problems in {name}, from line {first} on",
+        hint="put the ones above right first, then check again",
+    )
+    return (*problems[:SHOWN], more)
 
 
 def line_of(path: Path, number: int) -> str:
