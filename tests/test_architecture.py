@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "jessy_build"
 LEAVES = {
     *("example", "digest", "diagnostics", "settings", "config"),
-    *("chat", "blas", "units", "masking", "plain_file", "places"),
+    *("chat", "blas", "units", "masking", "plain_file", "places", "apportion"),
 }
 CAPABILITIES = {
     *("teachers", "validators", "trainers", "packaging"),

@@ -1,8 +1,26 @@
-"""Quotas → the list of items, exact to the last row."""
+"""Quotas → how many items of each kind: exact to the last row, and hardly moved by a change.
+
+Languages and levels are apportioned over the whole category by largest remainders. Each topic then
+gets its quota of both, rounded up or down so that all these sums come out; whole quotas stay as
+they are, equal claims are settled by a digest of the names. Inside a topic languages and levels are
+crossed in blocks (`blocks`). So a topic with whole quotas knows nothing of the others. With broken
+quotas no method is exact, near to every quota and never takes a row back (Balinski and Young,
+1982); tests/plan/test_slots.py counts how many rows this one takes back.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import TypeAlias
+
+from jessy_build.apportion import apportion
+from jessy_build.plan.blocks import Blocks, Margin, hashed
+from jessy_build.plan.rounding import BITS, ONE, Table, Wish, rounded
+
+Cell: TypeAlias = tuple[str, str, str]
+"""Topic, language, level."""
+
+TIE = ONE >> 16
+"""Far less than the fractions of rows that quotas leave."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,59 +40,36 @@ class Slot:
         )
 
 
-def apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Split `total` by weights with the largest remainder (Hamilton's method); the sum is exact.
-
-    Equal remainders go to the name that stands first. Weights need not sum to one.
-    """
-    weights = {name: Fraction(share).limit_denominator(10**9) for name, share in shares.items()}
-    whole = sum(weights.values())
-    if whole <= 0:
-        raise ValueError("the shares sum to nothing")
-    exact = {name: total * weight / whole for name, weight in weights.items()}
-    counts = {name: int(value) for name, value in exact.items()}
-    order = list(exact)
-    by_remainder = sorted(order, key=lambda n: (counts[n] - exact[n], order.index(n)))
-    for name in by_remainder[: total - sum(counts.values())]:
-        counts[name] += 1
-    return counts
-
-
 def cells(
     count: int,
     topics: Mapping[str, float],
     languages: Mapping[str, float],
     complexity: Mapping[str, float],
-) -> dict[tuple[str, str, str], int]:
-    """How many rows each topic × language × complexity gets, so that every margin is exact.
+) -> dict[Cell, int]:
+    """The rows of each topic × language × level that has any, in alphabetical order.
 
-    Topics are apportioned first. Languages, then levels, are handed out over the whole category
-    and dealt to the topics in turn, so that each margin is as close as whole rows allow.
+    The sums of each topic, language and level are those of `apportion`, whatever the order in which
+    they are given, and every cell is within two rows of its exact quota.
     """
-    by_topic = apportion(count, topics)
-    deal_language = _dealer(apportion(count, languages))
-    deal_complexity = _dealer(apportion(count, complexity))
-    table: dict[tuple[str, str, str], int] = {}
-    for topic, rows in by_topic.items():
-        for _ in range(rows):
-            cell = (topic, next(deal_language), next(deal_complexity))
-            table[cell] = table.get(cell, 0) + 1
+    rows = {topic: rows for topic, rows in sorted(apportion(count, topics).items()) if rows}
+    spoken, levels = Margin(languages), Margin(complexity)
+    by_language = _dealt(rows, spoken, apportion(count, languages))
+    by_level = _dealt(rows, levels, apportion(count, complexity))
+    blocks = Blocks(spoken, levels)
+    table: dict[Cell, int] = {}
+    for topic, *sums in zip(rows, by_language, by_level, strict=True):
+        counts = (held for row in blocks.table(topic, *sums) for held in row)
+        table |= {(topic, *names): n for names, n in zip(blocks.names, counts, strict=True) if n}
     return table
 
 
-def slots(category: str, table: Mapping[tuple[str, str, str], int]) -> tuple[Slot, ...]:
-    return tuple(
-        Slot(category, topic, language, level, ordinal)
-        for (topic, language, level), rows in table.items()
-        for ordinal in range(rows)
+def _dealt(rows: Mapping[str, int], margin: Margin, totals: Mapping[str, int]) -> Table:
+    """The rows of each topic × name: each topic has its own, and each name its total."""
+    products = [[count * part for part in margin.parts] for count in rows.values()]
+    wish = Wish(
+        exact=[[(product << BITS) // margin.whole for product in row] for row in products],
+        low=[[product // margin.whole for product in row] for row in products],
+        high=[[-(-product // margin.whole) for product in row] for row in products],
+        lag=[[hashed(topic, name) % TIE for name in margin.names] for topic in rows],
     )
-
-
-def _dealer(counts: Mapping[str, int]):  # type: ignore[no-untyped-def]
-    """Names in an even mix: the next is always the one that lags furthest behind its share."""
-    total = sum(counts.values())
-    dealt = dict.fromkeys(counts, 0)
-    for turn in range(1, total + 1):
-        name = max(counts, key=lambda n: Fraction(counts[n] * turn, total) - dealt[n])
-        dealt[name] += 1
-        yield name
+    return rounded(wish, [*rows.values()], [totals[name] for name in margin.names])
