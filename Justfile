@@ -63,12 +63,14 @@ lock: _uv
     uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra mlx pyproject.toml -o requirements.txt
     uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra mlx --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
-# Generate what is generated: schemas and the table of errors
+# Generate what is generated: schemas, the reference of recipes and the table of errors
 docs: _install
     {{ jessy }} schema > schemas/recipe.schema.json
+    {{ jessy }} schema --md > docs/recipe.md
     {{ jessy }} schema plan > schemas/plan.schema.json
     {{ jessy }} schema diff > schemas/diff.schema.json
     {{ jessy }} schema lock > schemas/lock.schema.json
+    .venv/bin/python -m tests.recipe.errors_page
 
 _lint: _install_dev
     .venv/bin/ruff check .

@@ -393,6 +393,11 @@ def init(args: argparse.Namespace, console: "Console") -> int:
 
 
 def schema(args: argparse.Namespace, console: "Console") -> int:
+    if args.md:
+        from jessy_build.recipe import reference
+
+        console.line(reference.page().rstrip("\n"))
+        return OK
     from jessy_build.steps.schemas import SCHEMAS
 
     console.line(SCHEMAS[args.name]().rstrip("\n"))
@@ -527,6 +532,7 @@ def parser(word: str = "") -> argparse.ArgumentParser:
         "print the JSON schema of recipes (for editors), locks, or what plan and diff say as JSON",
         "jessy schema > schemas/recipe.schema.json",
     )
+    sub.add_argument("--md", action="store_true", help="every field of a recipe, as a page")
     names = ("recipe", "lock", "plan", "diff")
     sub.add_argument("name", nargs="?", default="recipe", choices=names)
     return top if commands.choices else parser()

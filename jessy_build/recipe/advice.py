@@ -5,9 +5,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
+from jessy_build.apportion import apportion
 from jessy_build.diagnostics import near
 from jessy_build.masking import masked
-from jessy_build.recipe import model, quotas, scalars, vocabulary
+from jessy_build.recipe import model, scalars, vocabulary
 from jessy_build.recipe.tree import Path
 
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
@@ -50,8 +51,8 @@ def forms(weights: Mapping[str, float], count: int) -> str:
         return ""
     # Shares beside rows say nothing about each other: none is larger than another then.
     even = weights if len(kinds) == 1 else dict.fromkeys(weights, 1.0)
-    rows = quotas.apportion(count, even)
-    shares = quotas.apportion(100, even)
+    rows = apportion(count, even)
+    shares = apportion(100, even)
     if not all((*rows.values(), *shares.values())):
         return ""
     return f"as shares {_mapping(_hundredths(shares))}, as rows {_mapping(rows)}"
@@ -99,7 +100,7 @@ def _of_block(path: Path, value: object) -> str:
     named = [name for name in names if isinstance(name, str) and (not known or name in known)]
     if not named or len(named) != len({*named}) or len(named) != len(names) or len(named) > MANY:
         named = ["tr", "en"] if known else ["low", "medium"]
-    return f"for example {_mapping(_hundredths(quotas.apportion(100, dict.fromkeys(named, 1.0))))}"
+    return f"for example {_mapping(_hundredths(apportion(100, dict.fromkeys(named, 1.0))))}"
 
 
 def _share(text: str) -> str:

@@ -133,7 +133,8 @@ TurnCount = Annotated[int, Field(ge=1, le=32)] | Turns
 
 
 class Topic(Config):
-    """A topic with its own count, turns and variables."""
+    """A topic with its own count and turns. Any other field is a variable: `style: short` is
+    `topic.style` in the prompt, and has to be read there."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -451,7 +452,8 @@ class Recipe(Config):
     teachers: Annotated[dict[Key, Teacher], Field(min_length=1)]
     """Who gives the training rows, by a name of your choice."""
     complexity: Annotated[dict[Key, Level], Field(min_length=1)] = LEVELS
-    """The levels of complexity, by name. Writing any replaces them all."""
+    """The levels of complexity, by name. Writing any replaces them all. Default: low (1-2
+    iterations, 1-40 words, 5 seconds), medium (3-5, 20-160, 15) and high (6-9, 80-600, 60)."""
     categories: Annotated[dict[Key, Category], Field(min_length=1)]
     """The kinds of training rows, by name."""
     budget: Budget | None = Field(default=None, exclude=True)

@@ -59,6 +59,27 @@ def phrase(root: Node, path: Path) -> str:
     return " or ".join(dict.fromkeys(filter(None, found)))
 
 
+def words(schema: Schema) -> str:
+    """What may stand at a field, whatever else the recipe says: for documentation."""
+    members = list(_members(schema, None))
+    told = [
+        "a mapping" if member.get("type") == "object" else _phrase(member) for member in members
+    ]
+    return " or ".join(dict.fromkeys(filter(None, told)))
+
+
+def blocks(schema: Schema) -> list[Schema]:
+    """The mappings with fields of their own that may stand at a field, or in each of its items."""
+    found = []
+    for member in _members(schema, None):
+        if "properties" in member:
+            found.append(member)
+        inner = [member.get("items"), member.get("additionalProperties")]
+        inner += member.get("patternProperties", {}).values()
+        found += [block for below in inner if isinstance(below, Mapping) for block in blocks(below)]
+    return found
+
+
 def is_text(phrase: str) -> bool:
     """Whether the words of an expectation ask for a text."""
     return "text" in phrase or any(words in phrase for words in PATTERNS.values())

@@ -53,7 +53,7 @@ class Config(BaseConfig):
     model: str = Field(min_length=1)
     """A model id of Anthropic's, as claude-haiku-5-5."""
     max_tokens: int = Field(default=1024, ge=1, le=16_000)
-    """The longest answer; one that is cut off never becomes an example."""
+    """Tokens of an answer at most; one that is cut off never becomes an example."""
     concurrency: int = Field(default=8, ge=1, le=256)
     """Requests in flight at once."""
     timeout: float = Field(default=120, gt=0, le=3600)

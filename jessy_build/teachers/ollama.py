@@ -36,7 +36,7 @@ class Config(BaseConfig):
     temperature: float = Field(default=0.8, ge=0, le=2)
     """0 gives the likeliest answer, more gives more variety."""
     max_tokens: int = Field(default=512, ge=1, le=16_000)
-    """The longest answer; one that is cut off never becomes an example."""
+    """Tokens of an answer at most; one that is cut off never becomes an example."""
     concurrency: int = Field(default=1, ge=1, le=64)
     """Requests in flight at once."""
     timeout: float = Field(default=300, gt=0, le=3600)

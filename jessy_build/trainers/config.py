@@ -13,17 +13,20 @@ EPOCHS = 3
 
 
 class Lora(config.Config):
+    """The adapter (LoRA: Hu et al. 2021, arXiv 2106.09685)."""
+
     rank: int = Field(default=16, ge=1)
-    """Columns of each adapter matrix: what it can learn, and what it weighs."""
+    """Columns of each adapter matrix, r in the paper: what it can learn, and what it weighs."""
     alpha: float = Field(default=32.0, gt=0)
-    """Strength of the adapter; its output is multiplied by alpha / rank."""
+    """Strength of the adapter: its output is multiplied by alpha / rank, which mlx-lm calls
+    `scale`."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of adapter inputs left out in each step. On a CPU 0.05 costs about a third of the
     speed."""
     targets: Literal["all-linear"] | tuple[str, ...] = Field(default="all-linear", min_length=1)
     """Which projections of a layer learn, by their last name, such as [q_proj, v_proj]."""
     layers: Literal["all"] | int = "all"
-    """How many of the last layers learn."""
+    """How many of the last layers learn, counted from the output."""
 
     @model_validator(mode="after")
     def _some_layers(self) -> Self:
@@ -37,27 +40,36 @@ class Lora(config.Config):
 
 
 class Optimizer(config.Config):
+    """How the adapter follows the gradient."""
+
     kind: Literal["adamw"] = "adamw"
-    """AdamW with bias correction."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with bias correction; beta 0.9 and
+    0.999, epsilon 1e-8, as MLX has them."""
     learning_rate: float = Field(default=1e-4, gt=0)
-    """The highest rate of the schedule."""
+    """The highest rate of the schedule; with AdamW about what one update moves each weight by."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the rate falls to zero after the warm-up; `constant` keeps it."""
+    """How the rate falls to zero after the warm-up: along half a cosine (Loshchilov and Hutter
+    2017, arXiv 1608.03983) or a line; `constant` keeps it."""
     warmup_steps: int = Field(default=0, ge=0)
     """Optimizer updates in which the rate climbs to `learning_rate`."""
     max_grad_norm: float = Field(default=1.0, ge=0)
-    """Longer gradients are cut to this length; 0 = never."""
+    """Longer gradients are cut to this length, over all weights together (Pascanu et al. 2013,
+    arXiv 1211.5063); 0 = never."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Pull of the adapter towards zero, as AdamW defines it."""
 
 
 class Loss(config.Config):
+    """What is made small: the cross entropy of the answers' tokens, in nats. Prompts count not."""
+
     average: Literal["token", "row"] = "token"
     """What counts alike in a batch: each answered token, or each row. By token, short answers
     are hardly heard beside long ones."""
 
 
 class Config(config.Config):
+    """How the adapter is trained."""
+
     lora: Lora = Lora()
     """The adapter."""
     epochs: int | None = Field(default=None, ge=1)

@@ -1,18 +1,20 @@
 """The schema that editors read is that of the code, and says what each field means."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from jessy_build.recipe import model
+from jessy_build.recipe import model, reference
 from jessy_build.recipe.load import load
 from jessy_build.steps import POOLS
 from jessy_build.teachers import ASKING
 from tests.recipe import walk
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "recipe.md"
 SCHEMA = Path(__file__).parent.parent.parent / "schemas" / "recipe.schema.json"
 FULL = Path(__file__).parent / "good" / "full.yaml"
 
@@ -21,6 +23,18 @@ def test_the_published_schema_is_current() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == model.schema_text(), (
         "run: jessy schema > schemas/recipe.schema.json"
     )
+
+
+def test_the_reference_page_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == reference.page(), "run: just docs"
+
+
+def test_the_default_levels_are_those_that_their_documentation_says() -> None:
+    words = model.json_schema()["properties"]["complexity"]["description"]
+    for name, level in model.LEVELS.items():
+        said = re.search(rf"{name} \(([\d-]+)[^,]*, ([\d-]+)[^,]*, (\d+)", words)
+        assert said is not None
+        assert said.groups() == (str(level.iterations), str(level.words), f"{level.seconds:g}")
 
 
 def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
