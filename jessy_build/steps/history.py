@@ -66,7 +66,8 @@ def document(past: Past, name: str, every: bool) -> Document:
     shown = [b for b in builds if every or past.status(b) == "done"]
     decided = {b.id: past.store.ledger.decisions.of_build(b.id) for b in shown}
     deployed = {id: _deployed(steps) for id, steps in decided.items()}
-    served = _served(past) if any(deployed.values()) else {}
+    ever = any(deployed.values())
+    served = _served(past) if ever else {}
     spent = spending.by_build(past, shown)
     tagged, latest = (_newest(deployed, served or {}, under) for under in ("", "latest"))
     versions = tuple(
@@ -77,7 +78,7 @@ def document(past: Past, name: str, every: bool) -> Document:
         )
         for build in shown
     )
-    known: Any = "known" if served else "nobody answers" if served is None else "never deployed"
+    known: Any = "never deployed" if not ever else "nobody answers" if served is None else "known"
     return Document(1, name, versions, len(builds) - len(shown), known, past.settings.ollama_host)
 
 

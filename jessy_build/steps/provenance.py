@@ -14,6 +14,8 @@ from jessy_build.steps.past import Past
 
 ROWS = "examples.jsonl"
 HEXADECIMAL = frozenset("0123456789abcdef")
+ID_LETTERS = 16
+"""More of them name a request by its digest."""
 SHORTEST = 4
 """Letters of an id that are taken for one."""
 SHOWN = 5
@@ -172,7 +174,8 @@ Look = Callable[[Artifact, bytes], Iterator[Row]]
 
 def _looker(word: str) -> Look:
     if len(word) >= SHORTEST and HEXADECIMAL.issuperset(word):
-        return lambda artifact, lines: _with(artifact, lines, b'{"id": "' + word.encode())
+        field = b'{"id": "' if len(word) <= ID_LETTERS else b'"source": "'
+        return lambda artifact, lines: _with(artifact, lines, field + word.encode())
     if word.count("/") >= 4 and word.rpartition("/")[2].isdecimal():
         return lambda artifact, lines: _in_slot(artifact, lines, word)
     source = json.dumps(word, ensure_ascii=False)[1:].encode()
