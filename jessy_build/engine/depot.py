@@ -27,6 +27,7 @@ EXPECTED = "s3://bucket/path, gs://bucket/path, file:///folder or a folder"
 LONGEST = 64 << 20
 """Bytes of a row or a log segment. What is longer is none of ours."""
 CHUNK = 1 << 20
+WAIT_SECONDS = 20
 LEFT_SECONDS = 24 * 3600
 """A half-written file this old was left by a process that was killed."""
 
@@ -232,21 +233,31 @@ class Bucket:
 
     @cached_property
     def _files(self) -> Any:
+        import logging
+
         import fsspec
 
+        # They would print tracebacks of what is told in words here.
+        logging.getLogger(PACKAGES[self._scheme][0]).addHandler(logging.NullHandler())
         options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
         if self._scheme == "s3":
-            # Short, since a build waits: a store that cannot be reached is done without.
             limits = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 1}}
             options["config_kwargs"] = limits
         files = fsspec.filesystem(self._scheme, **options)
         files.retries = 2
         return files
 
+    def _soon(self, action: str, name: str, **options: Any) -> Any:
+        """For what is small: a build does without a store that lets it wait."""
+        from fsspec import asyn
+
+        call = getattr(self._files, f"_{action}")
+        return asyn.sync(self._files.loop, call, self._at(name), timeout=WAIT_SECONDS, **options)
+
     def read(self, name: str) -> bytes | None:
         with self._asked():
             try:
-                content: bytes = self._files.cat_file(self._at(name))
+                content: bytes = self._soon("cat_file", name)
             except FileNotFoundError as error:
                 _no_object(error)
                 return None
@@ -264,7 +275,7 @@ class Bucket:
     def size(self, name: str) -> int | None:
         with self._asked():
             try:
-                return int(self._files.info(self._at(name))["size"])
+                return int(self._soon("info", name)["size"])
             except FileNotFoundError as error:
                 _no_object(error)
                 return None
@@ -280,7 +291,7 @@ class Bucket:
     def names(self, below: str) -> list[str]:
         with self._asked():
             try:
-                found = self._files.ls(self._at(below), detail=False)
+                found = self._soon("ls", below, detail=False)
             except FileNotFoundError as error:
                 _no_object(error)
                 return []
@@ -336,6 +347,8 @@ def _no_object(error: FileNotFoundError) -> None:
 
 def _in_words(error: Exception) -> str:
     code, kind = _code(error), type(error).__name__
+    if any(word in kind for word in ("Connect", "Timeout", "ServerDisconnected", "Transport")):
+        return "it cannot be reached"
     if isinstance(error, OSError) and error.errno is not None:
         words = {
             errno.ENOENT: "there is no such folder",
@@ -346,12 +359,10 @@ def _in_words(error: Exception) -> str:
         return words.get(error.errno, os.strerror(error.errno).lower())
     if isinstance(error, FileNotFoundError):
         return "there is no such bucket"
-    if isinstance(error, PermissionError) or code in ("403", "AccessDenied"):
+    if isinstance(error, PermissionError) or code in ("401", "403", "AccessDenied"):
         return "access is denied"
     if "Credentials" in kind:
         return "no credentials were found"
-    if any(word in kind for word in ("Connect", "Timeout", "ServerDisconnected", "Transport")):
-        return "it cannot be reached"
     return f"it answered with {kind}" + (f" ({code})" if code.isalnum() else "")
 
 

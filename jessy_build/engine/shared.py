@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NAME = "shared store"
 """What its notes are said under, where a step's name would stand."""
-SEGMENT = 5_000
+SEGMENT = 1_000
 """Answers in one log segment, at most."""
 AT_ONCE = 8
 """Log segments read at the same time."""

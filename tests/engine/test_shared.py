@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -424,6 +425,21 @@ def test_a_dead_server_is_one_line_and_the_build_goes_on(
     assert notes(world) == [
         f"s3://{BUCKET}/jessy is not used: it cannot be reached; the build goes on here"
     ]
+
+
+def test_a_server_that_never_answers_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depot, "WAIT_SECONDS", 1)
+    with S3Server() as server, socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for name, value in {**server.environment, "AWS_ENDPOINT_URL": silent_url}.items():
+            monkeypatch.setenv(name, value)
+        world = sharing.world(tmp_path / "one", f"s3://{BUCKET}/jessy")
+        result = build(world, ABC)
+    assert world.text(result, "s2") == "abc"
+    (note,) = notes(world)
+    assert "it cannot be reached" in note
 
 
 def test_a_bucket_that_is_not_there_is_one_line(
