@@ -29,9 +29,25 @@ diff a b *flags: _install
 chat recipe *flags: _install
     @{{ jessy }} chat "$@"
 
-# Progress of a recipe, and its last builds
-status recipe *flags: _install
+# Progress of a recipe, what was spent, and its last builds; without one, all recipes built here
+status *flags: _install
     @{{ jessy }} status "$@"
+
+# Why a step of the last build ran or was reused, or where an example comes from
+why recipe *what: _install
+    @{{ jessy }} why "$@"
+
+# The versions of a model: cost, time, metrics, and which one is live
+history name *flags: _install
+    @{{ jessy }} history "$@"
+
+# One example, and all that is known of where it comes from
+show item *flags: _install
+    @{{ jessy }} show "$@"
+
+# Remove from the store what no recent build, lock or live model needs: just gc --dry-run
+gc *flags: _install
+    @{{ jessy }} gc "$@"
 
 # Where the HTML report of a recipe lies
 report recipe *flags: _install
