@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ PARTS = {"format", "said_in", "env", "program", "files", "effect", "says"}
 RACY_NS = 50_000_000
 """A file changed this shortly before it is noted may change again without its times showing it:
 the kernel's clock for files ticks every few milliseconds."""
+VARIABLES = ("JESSY_STORE", "JESSY_SHARED_STORE", "OLLAMA_HOST", "COLUMNS")
+"""Of the environment: what a build with nothing to do would say or do rests on them."""
 
 
 def lines(command: str, recipe: str, env: Mapping[str, str]) -> list[str] | None:
@@ -44,8 +46,12 @@ def remember(
     files: Iterable[str],
     effect: Mapping[str, Any] | None,
     says: Mapping[str, list[str]],
+    unchanged: Callable[[], bool],
 ) -> None:
-    """Note the state after a build that ended well; wait a moment if some of it is too fresh."""
+    """Note the state after a build that ended well; wait a moment if some of it is too fresh.
+
+    `unchanged` is asked last: what was edited while the build ran is no state that was built.
+    """
     stats = {path: stat for path in files if (stat := _stat(path))}
     if all(stat[1] % 1_000_000_000 == 0 for stat in stats.values()):
         # A file system that counts whole seconds: its times prove too little.
@@ -55,6 +61,8 @@ def remember(
         time.sleep(min(fresh_for, RACY_NS) / 1e9)
         if any(_stat(path) != stat for path, stat in stats.items()):
             return
+    if not unchanged():
+        return
     note = {
         "format": FORMAT,
         "said_in": os.getcwd(),
@@ -92,7 +100,7 @@ def _place(recipe: str, env: Mapping[str, str]) -> str:
 
 
 def _env(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: env.get(name, "") for name in ("JESSY_STORE", "OLLAMA_HOST", "COLUMNS")}
+    return {name: env.get(name, "") for name in VARIABLES}
 
 
 def _program() -> list[Any]:

@@ -81,7 +81,7 @@ class Project:
 
     def run(self, *words: str, input: str | None = None, **env: str) -> Ran:
         done = subprocess.run(
-            [sys.executable, "-m", "jessy_build", *words],
+            self.command(*words),
             cwd=self.root,
             env=self.environment(**env),
             input=input,
@@ -91,12 +91,15 @@ class Project:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "jessy_build", *words]
+
     def environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(REPOSITORY), **self.env, **more}
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "jessy_build", *words],
+            self.command(*words),
             cwd=self.root,
             env=self.environment(),
             stdout=subprocess.PIPE,
