@@ -79,11 +79,12 @@ def check(args: argparse.Namespace, console: "Console") -> int:
     from jessy_build.steps import variants
 
     loaded, *others = variants.load_all(Path(args.recipe), args.set, label=args.variant or "")
-    warnings = [asdict(warning) for warning in loaded.warnings]
+    told = dict.fromkeys(warning for one in (loaded, *others) for warning in one.warnings)
+    warnings = [asdict(warning) for warning in told]
     if args.json:
         console.json_document({"format": 1, "ok": True, "warnings": warnings})
     elif warnings:
-        console.diagnostics(loaded.warnings, source_lines(args.set))
+        console.diagnostics(list(told), source_lines(args.set))
     rows = sum(len(rows) for rows in loaded.rows.values())
     found = f"{len(warnings)} warnings" if warnings else "no problems"
     categories = len(loaded.recipe.categories)

@@ -89,8 +89,10 @@ def _combination(
 def problems(root: Node) -> Iterator[Diagnostic]:
     """What is wrong with the matrix itself; what its values do together, each recipe tells."""
     fields = _varied(root)
+    if not fields:
+        return
     count = math.prod(len(varied.values) for varied in fields)
-    if fields and count > MOST:
+    if count > MOST:
         lists = " × ".join(str(len(varied.values)) for varied in fields)
         yield _told(
             root,
@@ -103,7 +105,7 @@ def problems(root: Node) -> Iterator[Diagnostic]:
     plain = tree.without(root, ("matrix",))
     told = set(shape.shape(merge.without_nulls(plain)).problems)
     for varied in fields:
-        if refusal := _refused(plain, varied):
+        if refusal := _refused(plain, varied) or _overlapping(varied, fields):
             yield refusal
             continue
         yield from _repeated(varied)
@@ -130,7 +132,7 @@ def _varied(root: Node) -> list[Varied]:
 def _refused(root: Node, varied: Varied) -> Diagnostic | None:
     words = varied.field.split(".")
     place = f"matrix.{varied.field}"
-    if not all(words):
+    if not all(words) or len(words) > source.MAX_DEPTH:
         return Diagnostic(UNVARIED, varied.key, place, f"{scalars.told(varied.field)} is no field")
     if words[0] in FIXED:
         problem = f"{scalars.told(varied.field)} cannot differ between the builds of a matrix"
@@ -151,6 +153,21 @@ def _refused(root: Node, varied: Varied) -> Diagnostic | None:
         merge.put(root, words, varied.values[0], varied.key)
     except LookupError as error:
         return Diagnostic(UNVARIED, varied.key, place, str(error.args[0]))
+    return None
+
+
+def _overlapping(varied: Varied, fields: Sequence[Varied]) -> Diagnostic | None:
+    """Which of the two values would stand in the end, no reader could tell."""
+    for other in fields:
+        if varied.field.startswith(f"{other.field}."):
+            problem = f"'{varied.field}' lies within '{other.field}', which is varied too"
+            return Diagnostic(
+                UNVARIED,
+                varied.key,
+                f"matrix.{varied.field}",
+                problem,
+                hint=f"write its values into the mappings of '{other.field}'",
+            )
     return None
 
 
