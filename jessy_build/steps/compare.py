@@ -99,11 +99,9 @@ def _categories(left: Side, right: Side, full: bool) -> Iterator[Category]:
     names = list(dict.fromkeys([*side_rows.categories(right), *side_rows.categories(left)]))
     kept = _kept(left, right)
     for name in names:
-        if _same_rows(left, right, name) and not kept:
-            if full:
-                yield _counted(left, right, name, full)
-            continue
-        yield _category(left, right, name, kept, full)
+        same = _same_rows(left, right, name)
+        if full or kept or not same:
+            yield _category(left, right, name, kept, full)
 
 
 def _same_rows(left: Side, right: Side, category: str) -> bool:
@@ -120,24 +118,10 @@ def _kept(left: Side, right: Side) -> tuple[side_rows.Rows, side_rows.Rows] | No
     old, new = left.known.get("validate"), right.known.get("validate")
     if old is None or new is None or (old.output is not None and old.output == new.output):
         return None
+    if not ("validate" in left.artifacts and "validate" in right.artifacts):
+        return None
     before, after = side_rows.kept(left), side_rows.kept(right)
     return None if before is None or after is None else (before, after)
-
-
-def _counted(left: Side, right: Side, name: str, full: bool) -> Category:
-    old, new = _cells(left, name), _cells(right, name)
-    table = () if old is None or new is None else rows.cells(old, new, full=full)
-    return Category(name, _total(left, name, old), _total(right, name, new), table)
-
-
-def _total(side: Side, name: str, cells: Mapping[rows.Label, int] | None) -> int | None:
-    return side_rows.total(side, name) if cells is None else sum(cells.values())
-
-
-def _cells(side: Side, name: str) -> Mapping[rows.Label, int] | None:
-    if f"generate:{name}" not in side.known:
-        return {}
-    return side_rows.cells(side, name)
 
 
 def _category(
@@ -147,19 +131,36 @@ def _category(
     kept: tuple[side_rows.Rows, side_rows.Rows] | None,
     full: bool,
 ) -> Category:
-    counted = _counted(left, right, name, full)
+    old, new = _generated(left, name), _generated(right, name)
+    counted = _counted(left, right, name, (old, new), full)
     if kept is not None:
         items = rows.compare(kept[0].get(name, ()), kept[1].get(name, ()), KEPT)
         return replace(counted, items=items)
-    old, new = _generated(left, name), _generated(right, name)
     if old is not None and new is not None:
         return replace(counted, items=rows.compare(old, new, GENERATED))
     lacking = [s.name for s, found in ((left, old), (right, new)) if found is None]
     why = f"the rows of {' and '.join(lacking)} are not known here: only counts are compared"
-    return replace(counted, unknown=why)
+    return replace(counted, unknown="" if _same_rows(left, right, name) else why)
+
+
+def _counted(
+    left: Side,
+    right: Side,
+    name: str,
+    generated: tuple[Sequence[rows.Row] | None, Sequence[rows.Row] | None],
+    full: bool,
+) -> Category:
+    old, new = side_rows.cells(left, name, generated[0]), side_rows.cells(right, name, generated[1])
+    table = () if old is None or new is None else rows.cells(old, new, full=full)
+    return Category(name, _total(left, name, old), _total(right, name, new), table)
+
+
+def _total(side: Side, name: str, cells: Mapping[rows.Label, int] | None) -> int | None:
+    return side_rows.total(side, name) if cells is None else sum(cells.values())
 
 
 def _generated(side: Side, name: str) -> Sequence[rows.Row] | None:
+    """No rows at all where the side has no such category."""
     return side_rows.generated(side, name) if f"generate:{name}" in side.known else ()
 
 

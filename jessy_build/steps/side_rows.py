@@ -28,12 +28,12 @@ def categories(side: Side) -> list[str]:
     return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 
-def cells(side: Side, category: str) -> Mapping[Label, int] | None:
+def cells(side: Side, category: str, generated: Sequence[Row] | None) -> Mapping[Label, int] | None:
+    """Its quotas where it asks for rows; else the rows that there are."""
     asked = _asked(side, category)
     if asked is not None:
         return {(c.topic, c.language, c.level): c.rows for c in asked.questions.cells}
-    found = generated(side, category)
-    return None if found is None else rows.count(found)
+    return None if generated is None else rows.count(generated)
 
 
 def total(side: Side, category: str) -> int | None:
