@@ -35,7 +35,7 @@ class Run:
 
 @dataclass(frozen=True)
 class WillRun:
-    """No such step was ever built here, so it runs whatever its inputs turn out to be."""
+    """No such step was ever built, here or elsewhere, so it runs whatever its inputs turn out."""
 
     behind: tuple[str, ...]
 
@@ -65,8 +65,9 @@ class Rebuilder:
         """`made` holds the artifacts known so far, by step."""
         unknown = tuple(sorted({need for need in step.needs.values() if need not in made}))
         if unknown:
-            known = self.store.ledger.has_made(step.kind, step.version)
-            return MayRun(unknown) if known else WillRun(unknown)
+            # Another one's store may hold what was never made here.
+            made_before = self.store.shared or self.store.ledger.has_made(step.kind, step.version)
+            return MayRun(unknown) if made_before else WillRun(unknown)
         inputs = {name: self.store.digest(made[need]) for name, need in step.needs.items()}
         action = step.action(inputs)
         artifact = self.store.find(action.key)
