@@ -54,6 +54,9 @@ def fetch(order: Fetch) -> Fetched:
             _prove(got / name, expected, where)
         folder.verify(got, where=where)
         shutil.rmtree(got / ".cache", ignore_errors=True)
+        for other in [file for file in got.iterdir() if file.name not in files]:
+            # Nobody has proved it; it was put there by hand, or by another version of the client.
+            shutil.rmtree(other) if other.is_dir() else other.unlink()
         return folder.keep(got, order.out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

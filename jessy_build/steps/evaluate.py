@@ -43,10 +43,10 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
 def run(job: Job) -> Facts:
     from jessy_build.packaging import gguf_write
 
-    # The base is written the same way as the tuned model, so that the times compare.
+    # The base is written the same way as the tuned model, so that the times compare. And always
+    # anew: nobody vouches for what an earlier try has left in the scratch folder.
     base = job.work / "base.gguf"
-    if not base.exists():
-        gguf_write.write(job.inputs["base"], base, kind=job.step.params["kind"], name="base")
+    gguf_write.write(job.inputs["base"], base, kind=job.step.params["kind"], name="base")
     talk = chat.Chat.load(job.inputs["template"])
     answers = {
         "base": _ask(job, "base", base, talk),

@@ -1,5 +1,6 @@
 """A training's state in one file, replaced as a whole: a kill leaves the old one or the new one."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -32,9 +33,12 @@ def save(folder: Path, job: str, checkpoint: Checkpoint) -> None:
     }
     arrays = {f"{part}/{name}": a for part, named in parts.items() for name, a in named.items()}
     plain = json.dumps({"step": checkpoint.step, "state": checkpoint.state})
+    proof = _proof(arrays, plain)
     # MLX adds the suffix to a name that lacks it.
     half_made = folder / f"half-made.{os.getpid()}.safetensors"
-    mx.save_safetensors(str(half_made), arrays, metadata={"job": job, "plain": plain})
+    mx.save_safetensors(
+        str(half_made), arrays, metadata={"job": job, "plain": plain, "proof": proof}
+    )
     with half_made.open("rb") as written:
         os.fsync(written.fileno())
     half_made.replace(folder / NAME)
@@ -65,6 +69,9 @@ def load(folder: Path, job: str) -> Checkpoint | None:
     if metadata.get("job") != job:
         return None
     plain = json.loads(metadata["plain"])
+    if metadata.get("proof") != _proof(arrays, metadata["plain"]):
+        # Somebody has changed it: no adapter may come of numbers that no training gave.
+        return None
     parts: dict[str, dict[str, Any]] = {"adapter": {}, "optimizer": {}, "best": {}}
     for name, a in arrays.items():
         part, _, rest = name.partition("/")
@@ -72,3 +79,13 @@ def load(folder: Path, job: str) -> Checkpoint | None:
     # Read now: the file under a lazy array may be replaced by the next checkpoint.
     mx.eval(arrays)
     return Checkpoint(plain["step"], **parts, state=plain["state"])
+
+
+def _proof(arrays: Mapping[str, Any], plain: str) -> str:
+    """Of every number in it: the scratch folder lies open to anybody's hands."""
+    sha256 = hashlib.sha256(plain.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        sha256.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
+        sha256.update(memoryview(array).tobytes())
+    return sha256.hexdigest()

@@ -59,6 +59,15 @@ def test_a_damaged_one_means_to_start_over(tmp_path: Path, damage: bytes) -> Non
     assert _checkpoint.load(tmp_path, "job") is None
 
 
+def test_one_that_was_changed_by_hand_means_to_start_over(tmp_path: Path) -> None:
+    _checkpoint.save(tmp_path, "job", some())
+    file = tmp_path / _checkpoint.NAME
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1  # the last byte of a number
+    file.write_bytes(data)
+    assert _checkpoint.load(tmp_path, "job") is None
+
+
 def test_another_jobs_checkpoint_is_not_taken(tmp_path: Path) -> None:
     _checkpoint.save(tmp_path, "job", some())
     assert _checkpoint.load(tmp_path, "other") is None
