@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHES = ("startup", "quickstart", "training", "install")
+BENCHES = ("startup", "noop", "plan", "engine", "quickstart", "training", "install")
 
 
 def main() -> int:
@@ -32,13 +32,15 @@ def machine() -> dict[str, object]:
         "memory_gb": round(memory / 1e9, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
+        "load": [round(load, 1) for load in os.getloadavg()],
     }
 
 
 def keep(name: str, figures: dict[str, object]) -> None:
     """Print the figures and write them to bench/results/<name>.json."""
     for key, value in figures.items():
-        print(f"  {key:36} {value}")
+        if not (isinstance(value, dict) and any(isinstance(v, dict) for v in value.values())):
+            print(f"  {key:36} {value}")
     (HERE / "results").mkdir(exist_ok=True)
     text = json.dumps({"machine": machine(), **figures}, indent=2, ensure_ascii=False)
     (HERE / "results" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
