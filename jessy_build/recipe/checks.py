@@ -264,11 +264,11 @@ def _meant_base(text: str) -> str:
 
 
 def targets_are_projections(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
-    from jessy_build.packaging.architectures import ARCHITECTURES
-
     targets = loaded.recipe.train.lora.targets
     if isinstance(targets, str):
         return
+    from jessy_build.packaging.architectures import ARCHITECTURES
+
     inner = {name for architecture in ARCHITECTURES for name in architecture.layer.values()}
     known = sorted(name.rpartition(".")[2] for name in inner if name.endswith("_proj"))
     for index, target in enumerate(targets):

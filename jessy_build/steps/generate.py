@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from jessy_build import teachers
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.answers import Answer, Spent
-from jessy_build.engine.journal import Journal
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.engine.ledger import Ledger
 from jessy_build.example import Example, Message, Origin, Reply, Request, example_id, write_jsonl
@@ -19,6 +18,7 @@ from jessy_build.steps import items
 from jessy_build.steps.items import Cell, Picked, Questions
 
 if TYPE_CHECKING:
+    from jessy_build.engine.journal import Journal
     from jessy_build.recipe.load import LoadedRecipe
 
 name = "generate"
@@ -121,6 +121,8 @@ async def _ask_all(job: Job, asking: Asking) -> Counts:
     counts.remembered = counts.total - len(missing)
     if not missing:
         return counts
+    from jessy_build.engine.journal import Journal
+
     teacher = teachers.ASKING[asking.config.kind].open(asking.config, job.settings)
     failures: list[BaseException] = []
     queue = iter(missing)
@@ -177,7 +179,7 @@ class _Desk:
     job: Job
     asking: Asking
     teacher: teachers.Teacher
-    journal: Journal
+    journal: "Journal"
     counts: Counts
     told: float = 0.0
 

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from jessy_build import validators
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import read_jsonl, write_jsonl
 from jessy_build.plan.step import Step
-from jessy_build.validators import Finding
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
+    from jessy_build.validators import Finding
 
 name = "validate"
 version = 1
@@ -47,6 +46,8 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
 
 
 def run(job: Job) -> Facts:
+    from jessy_build import validators
+
     examples = [
         example
         for category in job.step.params["order"]
@@ -72,7 +73,7 @@ def run(job: Job) -> Facts:
     return {"rows": len(kept), "rejected": len(examples) - len(kept), "by_rule": rules}
 
 
-def _rejected(findings: Sequence[Finding], bad: int, rows: int) -> StepError:
+def _rejected(findings: "Sequence[Finding]", bad: int, rows: int) -> StepError:
     lines = [_line(finding) for finding in findings if finding.severity == "error"]
     more = f"\n  and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return StepError(
@@ -81,7 +82,7 @@ def _rejected(findings: Sequence[Finding], bad: int, rows: int) -> StepError:
     )
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: "Finding") -> str:
     return f"{finding.where}: {finding.rule}: {finding.message}"
 
 

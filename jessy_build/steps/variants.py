@@ -7,12 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jessy_build import digest, units
 from jessy_build.diagnostics import Diagnostic, RecipeError, StepError, near
-from jessy_build.engine.events import Event
-from jessy_build.engine.schedule import Result
 from jessy_build.plan.step import Plan
 from jessy_build.recipe import matrix, merge, scale
 from jessy_build.recipe.load import LoadedRecipe, load, project_of
@@ -20,6 +18,10 @@ from jessy_build.recipe.matrix import Combination
 from jessy_build.recipe.paths import Found
 from jessy_build.steps import builds
 from jessy_build.steps.builds import Workspace
+
+if TYPE_CHECKING:
+    from jessy_build.engine.events import Event
+    from jessy_build.engine.schedule import Result
 
 SHOWN = 6
 """Labels that are named in an error."""
@@ -88,7 +90,7 @@ def the_one(found: Sequence[Workspace], recipe: str) -> Workspace:
 
 def build_all(
     workspaces: Sequence[Workspace],
-    emit: Callable[[Event], None],
+    emit: "Callable[[Event], None]",
     head: Callable[[str], None],
     refuse: Callable[[StepError], None],
     until: str | None = None,
@@ -103,6 +105,8 @@ def build_all(
             result = builds.build(workspace, emit, until)
         except StepError as error:
             refuse(error)
+            from jessy_build.engine.schedule import Result
+
             result = Result(failed={"": error})
         outcomes.append(_outcome(workspace, result))
     return tuple(outcomes)
@@ -193,7 +197,7 @@ def _signs(plan: Plan) -> dict[str, str]:
     return signs
 
 
-def _outcome(workspace: Workspace, result: Result) -> Outcome:
+def _outcome(workspace: Workspace, result: "Result") -> Outcome:
     facts = {name: artifact.facts for name, artifact in result.made.items()}
     assembled, tuned = facts.get("assemble"), facts.get("evaluate", {}).get("tuned", {})
     return Outcome(
