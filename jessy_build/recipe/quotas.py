@@ -1,11 +1,13 @@
 """How many rows each topic, language and level of a category gets, and which rows fill them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, product, repeat
+from operator import attrgetter
 from random import Random
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from jessy_build.apportion import apportion
 from jessy_build.recipe.model import Category, Topic
 from jessy_build.teachers.curated import Row
 
@@ -19,16 +21,18 @@ Need: TypeAlias = Mapping[str, int]
 
 
 def topics(name: str, category: Category) -> tuple[Topic, ...]:
-    """Topics with their counts filled in; what is left after those given is shared evenly."""
+    """Topics with their counts filled in; what is left after those given is shared evenly.
+
+    Rows that cannot be shared go by the alphabet, so that the order of the topics never matters.
+    """
     written = as_written(category) or (Topic(name=name),)
     if category.count == "all":
         return written
-    open_ones = [topic for topic in written if topic.count is None]
+    open_ones = {topic.name: 1.0 for topic in written if topic.count is None}
     left = category.count - sum(topic.count or 0 for topic in written)
-    each, more = divmod(max(left, 0), len(open_ones)) if open_ones else (0, 0)
-    counts = iter([each + 1] * more + [each] * (len(open_ones) - more))
+    counts = apportion(max(left, 0), open_ones) if open_ones else {}
     return tuple(
-        topic if topic.count is not None else topic.model_copy(update={"count": next(counts)})
+        topic.model_copy(update={"count": counts[topic.name]}) if topic.count is None else topic
         for topic in written
     )
 
@@ -86,19 +90,21 @@ class _Choice:
     def __init__(self, needs: Mapping[str, Need], rows: Sequence[Row]) -> None:
         self.needs = needs
         self.rows = rows
-        self.cells = [tuple(getattr(row, label) for label in needs) for row in rows]
+        said = [map(attrgetter(label), rows) for label in needs]
+        self.cells: list[Cell] = [*zip(*said, strict=True)] if said else [()] * len(rows)
         self.held = Counter(self.cells)
         self.taken: Counter[Cell] = Counter()
-        self.left = {label: dict(need) for label, need in needs.items()}
+        # By the alphabet, so that the order in the recipe never matters.
+        self.left = [dict(sorted(need.items())) for need in needs.values()]
+        self.missing = 0
 
     def fill(self, count: int) -> None:
-        for cell in sorted(self.cells, key=lambda cell: cell.count("")):
-            if self.taken.total() < count and self._fits(cell):
-                self._take(cell, 1)
+        self.missing = count
+        self._take_in_turn()
         # The same walk each time: the rows picked are part of what is built.
         chance = Random(0)
         for _ in range(MOVES):
-            if self.taken.total() in (0, len(self.rows), count):
+            if not self.missing or not self.taken or self.missing == count - len(self.rows):
                 return
             self._move(chance)
 
@@ -108,46 +114,76 @@ class _Choice:
         for row, cell in zip(self.rows, self.cells, strict=True):
             if open_taken[cell] > 0:
                 open_taken[cell] -= 1
-                chosen.append(row._replace(**self._missing_labels(cell)))
-        return tuple(chosen)
+                chosen.append(row)
+        unsaid = any("" in cell for cell in self.taken)
+        return tuple(self._filled_in(chosen) if unsaid else chosen)
 
-    def _missing_labels(self, cell: Cell) -> dict[str, Any]:
-        filled: dict[str, Any] = {}
-        for (label, left), name in zip(self.left.items(), cell, strict=True):
-            if not name:
-                filled[label] = next(name for name, rows in left.items() if rows > 0)
-                left[filled[label]] -= 1
-        return filled
+    def _filled_in(self, chosen: Sequence[Row]) -> Iterator[Row]:
+        """What a row does not say is the first name, by the alphabet, that is still needed."""
+        fields: dict[str, Iterable[object]] = {
+            field: map(attrgetter(field), chosen) for field in Row._fields
+        }
+        for label, left in zip(self.needs, self.left, strict=True):
+            fields[label] = _said(fields[label], left)
+        return map(Row._make, zip(*fields.values(), strict=True))
 
-    def _fits(self, cell: Cell) -> bool:
-        return self.taken[cell] < self.held[cell] and all(
-            not name or left.get(name, 0) > 0
-            for left, name in zip(self.left.values(), cell, strict=True)
-        )
+    def _take_in_turn(self) -> None:
+        """Earlier rows first; those that would fit more than one need after all others."""
+        for blanks in sorted({cell.count("") for cell in self.held}):
+            alike = [cell for cell in self.held if cell.count("") == blanks]
+            rows = iter(self.cells)
+            while self.missing and (fitting := [*filter(self._room, alike)]):
+                self._take_until_full(rows, fitting)
+
+    def _take_until_full(self, rows: Iterator[Cell], fitting: Sequence[Cell]) -> None:
+        """Take the next of the rows that are fitting, until one name has all it needs."""
+        needs = {
+            cell: [(left, name) for left, name in zip(self.left, cell, strict=True) if name]
+            for cell in fitting
+        }
+        for cell in filter(needs.__contains__, rows):
+            self.taken[cell] += 1
+            self.missing -= 1
+            full = not self.missing
+            for left, name in needs[cell]:
+                left[name] -= 1
+                full |= not left[name]
+            if full:
+                return
+
+    def _names_left(self, cell: Cell) -> Iterator[int]:
+        for left, name in zip(self.left, cell, strict=True):
+            if name:
+                yield left.get(name, 0)
+
+    def _room(self, cell: Cell) -> int:
+        """How many rows more of the cell may be taken."""
+        return min(self.missing, self.held[cell] - self.taken[cell], *self._names_left(cell))
 
     def _take(self, cell: Cell, rows: int) -> None:
         self.taken[cell] += rows
-        for left, name in zip(self.left.values(), cell, strict=True):
+        self.missing -= rows
+        for left, name in zip(self.left, cell, strict=True):
             if name:
-                left[name] = left.get(name, 0) - rows
+                left[name] -= rows
 
     def _move(self, chance: Random) -> None:
-        """Give one row back for another one, then take what has come to fit."""
+        """Give some rows back for other ones, then take what has come to fit."""
         given = chance.choice([cell for cell, rows in self.taken.items() if rows])
-        self._take(given, -1)
-        others = [cell for cell in self.held if cell != given and self._fits(cell)]
-        self._take(chance.choice(others) if others else given, 1)
-        for cell in self.held:
-            if self._fits(cell):
-                self._take(cell, 1)
+        rows = chance.randint(1, min(self.missing, self.taken[given]))
+        self._take(given, -rows)
+        others = [cell for cell in self._fitting() if cell != given]
+        if others:
+            cell = chance.choice(others)
+            self._take(cell, min(rows, self._room(cell)))
+        for cell in self._fitting():
+            self._take(cell, self._room(cell))
+
+    def _fitting(self) -> list[Cell]:
+        names = ([*(name for name, rows in left.items() if rows > 0), ""] for left in self.left)
+        return [cell for cell in product(*names) if cell in self.held and self._room(cell)]
 
 
-def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
-    """Whole rows by weight, exact in sum; the largest remainders are rounded up."""
-    parts = {name: Fraction(weight).limit_denominator(10**9) for name, weight in weights.items()}
-    exact = {name: total * part / sum(parts.values()) for name, part in parts.items()}
-    counts = {name: int(value) for name, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda name: counts[name] - exact[name])
-    for name in by_remainder[: total - sum(counts.values())]:
-        counts[name] += 1
-    return counts
+def _said(names: Iterable[object], left: Need) -> Iterator[object]:
+    needed = chain.from_iterable(repeat(name, rows) for name, rows in left.items())
+    return (name or next(needed) for name in names)
