@@ -49,6 +49,8 @@ class Diagnostic:
 
 WIDEST = 110
 """Characters of a source line that are shown; of a longer one, those around the problem."""
+REACH = 4096
+"""Further than any key is long: one that begins before what is shown is masked there, too."""
 
 
 def render(diagnostic: Diagnostic, lines: Callable[[str], Sequence[str]]) -> str:
@@ -61,7 +63,7 @@ def render(diagnostic: Diagnostic, lines: Callable[[str], Sequence[str]]) -> str
     text = [head]
     source = lines(span.file)
     if 0 < span.line <= len(source):
-        text += _excerpt(masked(source[span.line - 1]), span)
+        text += _excerpt(_masked_near(source[span.line - 1], span), span)
     for name in ("expected", "got", "hint"):
         if value := getattr(diagnostic, name):
             text.append(f"  {name}: {value}")
@@ -72,6 +74,13 @@ def near(word: str, names: Iterable[str]) -> str:
     """A hint, where one of the names is so close that it must have been meant."""
     close = get_close_matches(word, list(names), n=1, cutoff=0.7)
     return f"did you mean '{close[0]}'?" if close else ""
+
+
+def _masked_near(line: str, span: Span) -> str:
+    """The line, masked where it may be shown; what lies far away is blank, be it a million long."""
+    begin = max(0, span.column - REACH)
+    end = span.column + WIDEST + REACH
+    return " " * begin + masked(line[begin:end]) + " " * (len(line) - end)
 
 
 def _excerpt(line: str, span: Span) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jessy_build import settings
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span
-from jessy_build.recipe import checks, files, merge, quotas, shape, text, tree
+from jessy_build.recipe import checks, files, merge, quotas, shape, source, text, tree
 from jessy_build.recipe.files import EvalPrompt, Files
 from jessy_build.recipe.matrix import Combination
 from jessy_build.recipe.model import Recipe, Topic
@@ -92,15 +92,19 @@ def load(
     path = Path(path)
     project = project_of(path)
     merged = merge.read(Found(path, str(path)), overrides, project)
+    first = tuple(merged.folders)
     if merged.root is None:
-        raise RecipeError(merged.problems, first=tuple(merged.folders))
+        raise _told(merged.problems, first)
+    if tree.size(merged.root) > source.MAX_VALUES:
+        problem = Diagnostic(text.TOO_LARGE, merged.root.span, "", source.TOO_MANY_VALUES)
+        raise _told([*merged.problems, problem], first)
     if combination:
         merged.root = combination.applied(merged.root)
     shaped = shape.shape(merged.root)
     told = {problem.field for problem in merged.problems if problem.field}
     problems = [*merged.problems, *(d for d in shaped.problems if d.field not in told)]
     if shaped.recipe is None:
-        raise RecipeError(problems, first=tuple(merged.folders))
+        raise _told(problems, first)
     ground = Ground(project, shaped.recipe.allow_outside)
     opened = files.open_all(shaped.recipe, merged.root, merged, ground)
     loaded = LoadedRecipe(
@@ -122,8 +126,23 @@ def load(
     found = [*opened.problems, *(problem for check in checks.CHECKS for problem in check(loaded))]
     problems += [d for d in found if not _follows(d, shaped.lost) and d.field not in told]
     if any(problem.severity == "error" for problem in problems):
-        raise RecipeError(problems, first=tuple(merged.folders))
+        raise _told(problems, first)
     return replace(loaded, warnings=tuple(problems))
+
+
+SHOWN = 200
+"""Problems told one by one: nobody mends more at a time."""
+
+
+def _told(problems: list[Diagnostic], first: Sequence[str]) -> RecipeError:
+    error = RecipeError(problems, first)
+    if len(problems) <= SHOWN:
+        return error
+    span = error.diagnostics[SHOWN].span
+    problem = f"{len(problems) - SHOWN:,} more problems stand from here on"
+    more = Diagnostic(source.MANY_PROBLEMS, span, "", problem, hint=source.FIRST_THOSE_ABOVE)
+    error.diagnostics[SHOWN:] = [more]
+    return error
 
 
 def source_lines(overrides: Sequence[str] = ()) -> Callable[[str], Sequence[str]]:

@@ -91,6 +91,10 @@ def problems(root: Node) -> Iterator[Diagnostic]:
     fields = _varied(root)
     if not fields:
         return
+    if len(fields) > MOST:
+        problem = f"the matrix varies {len(fields):,} fields"
+        yield _told(root, ("matrix",), TOO_MANY, problem, expected=f"at most {MOST}")
+        return
     count = math.prod(len(varied.values) for varied in fields)
     if count > MOST:
         lists = " × ".join(str(len(varied.values)) for varied in fields)
@@ -104,6 +108,9 @@ def problems(root: Node) -> Iterator[Diagnostic]:
         return
     plain = tree.without(root, ("matrix",))
     told = set(shape.shape(merge.without_nulls(plain)).problems)
+    if len(told) > MOST:
+        # The recipe around it is far from right: to look at it once for each value takes long.
+        return
     for varied in fields:
         if refusal := _refused(plain, varied) or _overlapping(varied, fields):
             yield refusal

@@ -23,6 +23,8 @@ UNKNOWN = code("R104", "a field is not known")
 UNKNOWN_KIND = code("R105", "a kind is not known")
 
 ROUNDS = 6
+LOOKED_FOR = 300
+"""Of pydantic's errors. A recipe with more is not looked at further."""
 STAND_INS: Mapping[str, Any] = {
     "recipe": 1,
     "name": "x",
@@ -49,7 +51,9 @@ def shape(root: Node) -> Shaped:
     recipe, errors = _validated(root)
     if recipe is not None:
         return Shaped(recipe)
-    problems = tuple(_told(root, errors))
+    problems = tuple(_told(root, errors[:LOOKED_FOR]))
+    if len(errors) > LOOKED_FOR:
+        return Shaped(None, problems)
     lost: set[Path] = set()
     for _ in range(ROUNDS):
         root, cut = _cut(root, errors)

@@ -16,7 +16,9 @@ from jessy_build.diagnostics import Diagnostic, Span, code
 from jessy_build.recipe.scalars import Scalar, resolve, told
 from jessy_build.recipe.text import (
     NOT_TEXT,
+    ROWS_ELSEWHERE,
     SEPARATORS,
+    TOO_LARGE,
     Lines,
     UnreadableText,
     half_character,
@@ -34,7 +36,14 @@ BAD_SCALAR = code("R010", "a value cannot be held")
 NO_VALUE = code("R011", "a field has no value")
 TEMPLATE = code("R014", "a template stands outside of quotes")
 
+MANY_PROBLEMS = code("R015", "a recipe has many more problems")
+
 MAX_DEPTH = 32
+MAX_VALUES = 50_000
+"""Of the fields, lists and texts of a recipe: it takes memory and time for each of them."""
+MAX_NAME = 200
+LOOKED_FOR = 1000
+"""Problems after which the rest of a text is not looked at."""
 MAX_REPEATED = 10_000
 """Nodes that aliases may add to those that are written out."""
 
@@ -109,6 +118,10 @@ def plain(node: Node) -> Any:
     return node.value
 
 
+TOO_MANY_VALUES = f"a recipe holds at most {MAX_VALUES:,} values, and here are more"
+FIRST_THOSE_ABOVE = "put the ones above right first, then check again"
+
+
 class _Stop(Exception):
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.problem)
@@ -125,6 +138,7 @@ class _Reader:
     anchors: dict[str, Node | None] = field(default_factory=dict)
     """None while the anchored node is still being read: an alias to it would never end."""
     repeated: int = 0
+    values: int = 0
     closed: int = 0
     path: list[str] = field(default_factory=list)
     """The names that lead to what is being read."""
@@ -194,6 +208,9 @@ class _Reader:
         )
 
     def _say(self, problem_code: str, span: Span, problem: str, **words: str) -> None:
+        if len(self.problems) >= LOOKED_FOR:
+            problem = f"the text has more than {LOOKED_FOR:,} problems; what follows is not read"
+            raise _Stop(Diagnostic(MANY_PROBLEMS, span, "", problem, hint=FIRST_THOSE_ABOVE))
         where = ".".join(self.path)
         self.problems.append(Diagnostic(problem_code, span, where, problem, **words))
 
@@ -209,6 +226,9 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, depth)
         self._check_depth(event, depth)
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise self._stop(TOO_LARGE, event, TOO_MANY_VALUES, ROWS_ELSEWHERE)
         anchor = event.anchor
         if anchor is not None:
             self.anchors[anchor] = None
@@ -253,11 +273,11 @@ class _Reader:
 
     def _alias(self, event: Any, depth: int) -> Node:
         if event.anchor not in self.anchors:
-            problem = f"the alias '*{event.anchor}' has no anchor before it"
+            problem = f"the alias {told('*' + event.anchor)} has no anchor before it"
             raise self._stop(NOT_YAML, event, problem, QUOTE_STAR)
         node = self.anchors[event.anchor]
         if node is None:
-            problem = f"the alias '*{event.anchor}' stands inside what it repeats"
+            problem = f"the alias {told('*' + event.anchor)} stands inside what it repeats"
             raise self._stop(TOO_DEEP, event, problem)
         self.repeated += node.size
         if self.repeated > MAX_REPEATED:
@@ -334,8 +354,17 @@ class _Reader:
 
     def _key(self, event: Any, depth: int) -> tuple[str | None, Span]:
         node = self._node(event, depth + 1)
-        if isinstance(node.value, str):
+        if isinstance(node.value, str) and len(node.value) <= MAX_NAME:
             return node.value, node.span
+        if isinstance(node.value, str):
+            self._say(
+                BAD_KEY,
+                node.span,
+                "a field's name is too long",
+                expected=f"at most {MAX_NAME} characters",
+                got=f"{len(node.value):,}",
+            )
+            return None, node.span
         hint = "put it in quotes" if isinstance(event, yaml.ScalarEvent) else ""
         self._say(
             BAD_KEY,
@@ -353,7 +382,7 @@ class _Reader:
             self._say(
                 BAD_TAG,
                 self._span(event),
-                f"the tag '{tag}' is not known here",
+                f"the tag {told(tag)} is not known here",
                 hint="remove the tag",
             )
 

@@ -19,6 +19,7 @@ TOO_LARGE = code("R002", "a file is too large")
 NOT_TEXT = code("R003", "a file is not UTF-8 text")
 
 MAX_BYTES = 1 << 20
+ROWS_ELSEWHERE = "training rows belong in JSONL files that the recipe names"
 
 
 class UnreadableText(Exception):
@@ -104,7 +105,7 @@ def _read_bytes(path: Path, limit: int) -> bytes:
         raise UnreadableText(
             TOO_LARGE,
             f"the file is larger than {limit // 1024} kB",
-            hint="training rows belong in JSONL files that the recipe names",
+            hint=ROWS_ELSEWHERE,
         )
     return data
 

@@ -21,6 +21,16 @@ def known(root: Node, loc: Sequence[str | int]) -> Path:
     return tuple(path)
 
 
+def size(root: Node) -> int:
+    """How many values there are. What a node says of its own size is from before it was merged."""
+    match root.value:
+        case tuple():
+            return 1 + sum(map(size, root.value))
+        case Mapping():
+            return 1 + sum(1 + size(entry.node) for entry in root.value.values())
+    return 1
+
+
 def child(node: Node, segment: str | int) -> Node | None:
     if isinstance(node.value, Mapping):
         entry = node.value.get(str(segment)) if isinstance(segment, str) else None

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from jessy_build.recipe import later, model, source, tree
+from jessy_build.recipe import later, model, tree
 from jessy_build.recipe.source import Node
 from jessy_build.recipe.tree import Path
 
@@ -111,23 +111,22 @@ def _of_today(schema: Schema, path: Path) -> Schema:
 
 
 def _at(root: Node, path: Path) -> list[Schema]:
-    schemas = list(_members(_language(), source.plain(root)))
+    schemas = list(_members(_language(), root))
     here: Node | None = root
     for segment in path:
         here = tree.child(here, segment) if here else None
-        value = source.plain(here) if here else None
         inner = [found for schema in schemas for found in _inside(schema, segment)]
-        schemas = [member for schema in inner for member in _members(schema, value)]
+        schemas = [member for schema in inner for member in _members(schema, here)]
     return schemas
 
 
-def _members(schema: Schema, value: object) -> Iterator[Schema]:
+def _members(schema: Schema, value: Node | None) -> Iterator[Schema]:
     """A union by its members, or by the one that the value says it is."""
     if "$ref" in schema:
         schema = _language()["$defs"][schema["$ref"].rpartition("/")[2]]
     kinds = schema.get("discriminator")
-    if kinds and isinstance(value, dict):
-        kind = value.get(kinds["propertyName"])
+    if kinds and value and (named := tree.child(value, kinds["propertyName"])):
+        kind = named.value
         if isinstance(kind, str) and kind in kinds["mapping"]:
             yield from _members({"$ref": kinds["mapping"][kind]}, value)
             return
