@@ -8,7 +8,6 @@ below are never repeated, since addresses and keys may stand in them.
 import errno
 import importlib.util
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.engine import disk
@@ -68,10 +66,12 @@ def at(address: str, origin: Path) -> Depot:
     if not colon:
         return Folder((origin / Path(address).expanduser()).resolve())
     if scheme == "file":
+        from urllib.parse import unquote, urlsplit
+
         parts = urlsplit(address)
         if parts.netloc in ("", "localhost") and parts.path.startswith("/"):
             return Folder(Path(unquote(parts.path)).resolve())
-    elif scheme in PACKAGES and rest.strip("/"):
+    if scheme in PACKAGES and rest.strip("/"):
         return _bucket(scheme, rest.strip("/"))
     raise StepError(
         "the shared store has an address that cannot be used",
@@ -149,6 +149,8 @@ class Folder:
     @contextmanager
     def _writing(self, name: str) -> Iterator[IO[bytes]]:
         """A file to write; it takes its name once the block has ended well."""
+        import secrets
+
         self._folder(self.root / "tmp")
         self._sweep()
         target = self.root / name

@@ -62,9 +62,10 @@ class Known:
         rows = self._rows("select name from shared_holds where store = ? and name like 'answers/%'")
         return {name for (name,) in rows}
 
-    def note(self, name: str) -> None:
+    def note(self, *names: str) -> None:
         with self._lock, disk.writing(self._db):
-            self._note(name)
+            for name in names:
+                self._note(name)
 
     def forget(self, name: str) -> None:
         sql = "delete from shared_holds where store = ? and name = ?"

@@ -15,7 +15,6 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,8 @@ NAME = "shared store"
 """What its notes are said under, where a step's name would stand."""
 SEGMENT = 1_000
 """Answers in one log segment, at most."""
+ANSWERS_WANTED = "answers wanted"
+"""What is noted when artifacts came from there, until the answers have come, too."""
 AT_ONCE = 8
 """Log segments read at the same time."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -113,7 +114,7 @@ class Shared:
         if artifact is None:
             self._missed.add(key)
         else:
-            self._known.note(_holding(artifact))
+            self._known.note(_holding(artifact), ANSWERS_WANTED)
         return artifact
 
     def holds(self, artifact: Artifact) -> bool:
@@ -159,6 +160,7 @@ class Shared:
             self._imported = True
             try:
                 self._import_new()
+                self._known.forget(ANSWERS_WANTED)
             except Refused as refused:
                 self._stop(str(refused))
 
@@ -170,7 +172,13 @@ class Shared:
             self._courier.hand(artifact)
 
     def settle(self, artifacts: Iterable[Artifact]) -> None:
-        """Wait until all of them are there, or cannot be brought there."""
+        """Wait until all of them are there, or cannot be brought there.
+
+        Whoever took artifacts from there takes the answers as well: `show` can then tell what was
+        asked for a row that somebody else has paid for.
+        """
+        if self._known.holds(ANSWERS_WANTED):
+            self.import_answers()
         for artifact in artifacts:
             self.hand(artifact)
         self._courier.settle()
@@ -234,6 +242,8 @@ class Shared:
         return None if content is None else artifact_of(key, content)
 
     def _import_new(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         seen = self._known.segments()
         names = [f"answers/{name}" for name in self._depot.names("v1/answers")]
         new = [name for name in names if name not in seen and SHA256.fullmatch(_stem(name))]

@@ -165,7 +165,7 @@ def build(
     scheduler = Scheduler(
         workspace.store,
         STEPS,
-        replace(memory.rebuilder(), deliver=frozenset(publish.LAID_OUT)),
+        replace(memory.rebuilder(), deliver=publish.wanted(steps)),
         emit,
         pools(recipe),
         workspace.settings,

@@ -8,9 +8,14 @@ from jessy_build import digest
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.store import Damaged, Store
+from jessy_build.plan.step import Plan
 
 LAID_OUT = {"gguf": ".", "deploy": ".", "report": ".", "train": "adapter", "assemble": "dataset"}
 """Step → folder below the version's."""
+
+LOOKED_INTO = ("generate", "validate", "evaluate")
+"""Kinds of steps whose files `show`, `status` and `diff` read: they come along with a build from a
+shared store, since they are small. What is large (base, fused model) comes when a step needs it."""
 
 LINKED = 1 << 20
 """Bytes. Larger files are hard links into the store and cost no space; smaller ones are copies,
@@ -24,6 +29,12 @@ def places(folder: Path, made: Mapping[str, Artifact]) -> list[Path]:
         if step in made
         for path in made[step].tree
     ]
+
+
+def wanted(plan: Plan) -> frozenset[str]:
+    """The steps whose files a build leaves here, wherever they were made."""
+    kinds = {*LAID_OUT, *LOOKED_INTO}
+    return frozenset(step.name for step in plan if step.kind in kinds)
 
 
 def publish(folder: Path, store: Store, made: Mapping[str, Artifact]) -> None:
