@@ -233,8 +233,7 @@ class Store:
         file = self.object(sha256)
         before = _stat(file, path)
         if digest.of_file(file) != sha256:
-            if _stat(file, path) == before:
-                file.unlink(missing_ok=True)
+            # It stays where it lies: a sound one takes its place, and until then it is named so.
             self.ledger.forget_file(sha256)
             raise Damaged(path, "was damaged (its content is not what its digest says)")
         self._proved[sha256] = before
