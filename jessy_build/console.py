@@ -124,6 +124,8 @@ class _Spoken:
 
 @dataclass(slots=True)
 class _State:
+    """What a build has said so far."""
+
     names: int = 12
     started: dict[str, float] = field(default_factory=dict)
     spoken: dict[str, _Spoken] = field(default_factory=dict)

@@ -14,6 +14,8 @@ Stop = Literal["end", "length", "refusal"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """One turn of a conversation."""
+
     role: Role
     content: str
 
@@ -99,6 +101,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Example:
+    """A row of the data set, and where it comes from."""
+
     id: str
     category: str
     topic: str

@@ -13,6 +13,8 @@ OLLAMA_DEFAULT = f"http://127.0.0.1:{OLLAMA_PORT}"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """What this machine says, and no recipe."""
+
     project: Path
     """Recipes' paths may not leave this folder."""
     store: Path

@@ -16,6 +16,8 @@ __all__ = ["BASES", "Complaint", "Fetched", "Source", "complaints", "fetch", "pa
 
 @dataclass(frozen=True, slots=True)
 class Base:
+    """A kind of base: how it is written, fetched and pinned."""
+
     shape: str
     """How it is written in a recipe; error messages show it."""
     parse: Callable[[str], Mapping[str, Any]]

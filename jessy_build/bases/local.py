@@ -17,6 +17,8 @@ RESULT = "model.gguf"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
+    """A part of a file that is joined out of several."""
+
     stream: IO[bytes]
     size: int
 

@@ -36,6 +36,8 @@ create table if not exists spent (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """One answer to sample `sample` of a question, at one attempt."""
+
     stem: str
     sample: int
     attempt: int

@@ -96,12 +96,16 @@ class Config(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """A turn of the conversation that the model starts with."""
+
     role: Role
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class Modelfile:
+    """What a Modelfile says, as values."""
+
     from_: str
     """A file beside the Modelfile, or the name of a model that the server has."""
     parameters: Mapping[str, Value] = field(default_factory=dict)
@@ -190,6 +194,8 @@ def _quoted(text: str, where: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Command:
+    """One command of a Modelfile, as it was read."""
+
     line: int
     name: str
     """In lower case."""

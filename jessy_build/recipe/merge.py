@@ -21,6 +21,8 @@ SET = "--set"
 
 @dataclass
 class Merged:
+    """A recipe and all that it extends, as one tree."""
+
     root: Node | None
     problems: list[Diagnostic] = field(default_factory=list)
     folders: dict[str, Folder] = field(default_factory=dict)

@@ -50,12 +50,16 @@ MAX_REPEATED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """A key of a mapping, and what stands behind it."""
+
     key: Span
     node: "Node"
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
+    """A value of the file, and where it stands."""
+
     span: Span
     value: "Scalar | tuple[Node, ...] | Mapping[str, Entry]"
     size: int = 1

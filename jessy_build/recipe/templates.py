@@ -36,6 +36,8 @@ LANGUAGE_NAMES = {"tr": "Turkish", "en": "English", "mixed": "Turkish mixed with
 
 @dataclass(frozen=True)
 class Template:
+    """A template that was parsed, and what it reads."""
+
     path: Path
     shown: str
     text: str

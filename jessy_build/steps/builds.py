@@ -29,6 +29,8 @@ CLOCK_NS = 50_000_000
 
 @dataclass(frozen=True)
 class Workspace:
+    """A loaded recipe, this machine, and the store."""
+
     loaded: LoadedRecipe
     settings: Settings
     store: Store

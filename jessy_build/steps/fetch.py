@@ -23,6 +23,8 @@ holds = always
 
 @dataclass(frozen=True)
 class Wanted:
+    """The base that is to be fetched."""
+
     base: "Base"
     origin: Path
     """The folder that a local path is relative to."""

@@ -97,6 +97,8 @@ def run(job: Job) -> Facts:
 
 @dataclass
 class Counts:
+    """How far the items of a category have come."""
+
     total: int = 0
     asked: int = 0
     remembered: int = 0
