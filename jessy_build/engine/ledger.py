@@ -63,6 +63,8 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Build:
+    """One run of `build`, as it was noted."""
+
     id: int
     recipe: str
     name: str
@@ -136,13 +138,14 @@ class Ledger:
         with self._writing() as db:
             db.execute("insert or replace into artifacts values (?,?,?,?,?,?,?,?,?)", row)
 
-    def has_made(self, kind: str, version: int) -> bool:
-        """Whether any artifact of this kind and version exists at all."""
-        sql = (
-            "select 1 from artifacts where kind = ?"
-            " and json_extract(preimage, '$.version') = ? limit 1"
+    def has_made(self, kind: str, version: int, params: Mapping[str, Any]) -> bool:
+        """Whether any artifact was made with these parameters, from whatever inputs."""
+        wanted = json.loads(json.dumps(params))
+        return any(
+            made["version"] == version and made["params"] == wanted
+            for (text,) in self._rows("select preimage from artifacts where kind = ?", kind)
+            for made in (json.loads(text),)
         )
-        return bool(self._rows(sql, kind, version))
 
     def forget_artifact(self, key: str) -> None:
         with self._writing() as db:

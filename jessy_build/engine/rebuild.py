@@ -24,20 +24,25 @@ class Reason:
 
 @dataclass(frozen=True)
 class Reuse:
+    """The same action made this before, and it is whole."""
+
     artifact: Artifact
 
 
 @dataclass(frozen=True)
 class Run:
+    """Nothing that is whole was made by this action."""
+
     action: Action
     reason: Reason
 
 
 @dataclass(frozen=True)
 class WillRun:
-    """No such step was ever built, here or elsewhere, so it runs whatever its inputs turn out."""
+    """It runs whatever its inputs turn out to be: nothing was ever made with its parameters."""
 
     behind: tuple[str, ...]
+    reason: Reason
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,7 @@ class Rebuilder:
         """`made` holds the artifacts known so far, by step."""
         unknown = tuple(sorted({need for need in step.needs.values() if need not in made}))
         if unknown:
-            # Another one's store may hold what was never made here.
-            made_before = self.store.shared or self.store.ledger.has_made(step.kind, step.version)
-            return MayRun(unknown) if made_before else WillRun(unknown)
+            return self._behind(step, unknown)
         inputs = {name: self.store.digest(made[need]) for name, need in step.needs.items()}
         action = step.action(inputs)
         artifact = self.store.find(action.key)
@@ -96,25 +99,37 @@ class Rebuilder:
             decisions[step.name] = decision
         return decisions
 
-    def _why(self, step: Step, action: Action) -> Reason:
+    def _behind(self, step: Step, unknown: tuple[str, ...]) -> WillRun | MayRun:
+        # Another one's store may hold what was never made here.
+        if self.store.shared or self.store.ledger.has_made(step.kind, step.version, step.params):
+            return MayRun(unknown)
+        reason = self._own_reason(step) or Reason("never built like this")
+        return WillRun(unknown, reason)
+
+    def _own_reason(self, step: Step) -> Reason | None:
+        """What speaks for running it that does not lie in its inputs."""
         before = self.before.get(step.name)
         if before is None:
             return Reason("never built")
         old = before.preimage
-        if (old["kind"], old["version"]) != (action.kind, action.version):
-            return Reason(f"the step's version {old['version']} became {action.version}")
-        inputs = differences(old["inputs"], dict(action.inputs))
-        if changes := self._changes(step, before, action):
-            return Reason(_names(changes) + " changed", changes)
+        if (old["kind"], old["version"]) != (step.kind, step.version):
+            return Reason(f"the step's version {old['version']} became {step.version}")
+        changes = self._changes(step, before)
+        return Reason(_names(changes) + " changed", changes) if changes else None
+
+    def _why(self, step: Step, action: Action) -> Reason:
+        if own := self._own_reason(step):
+            return own
+        inputs = differences(self.before[step.name].preimage["inputs"], dict(action.inputs))
         if inputs:
             # An input is told by the step that makes it, as everywhere else in a plan.
             makers = tuple(replace(c, field=step.needs.get(c.field, c.field)) for c in inputs)
             return Reason(f"the output of {_names(makers)} changed")
         return Reason("its artifact left the store")
 
-    def _changes(self, step: Step, before: Artifact, action: Action) -> tuple[Change, ...]:
+    def _changes(self, step: Step, before: Artifact) -> tuple[Change, ...]:
         """In the recipe's own words where both sides have them, else in the step's."""
-        params = differences(before.preimage["params"], dict(action.params))
+        params = differences(before.preimage["params"], dict(step.params))
         if params and step.about and before.about:
             return differences(before.about, step.about) or params
         return params

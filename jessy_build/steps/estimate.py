@@ -144,9 +144,11 @@ class _History:
             share = config.steps / max(facts["steps"], 1)
         else:
             share = rows * config.epochs / max(facts["rows"] * facts["epochs"], 1)
+        around = max(earlier.seconds - facts["seconds"], 0)
         return Estimate(
             items=round(rows),
-            seconds=facts["seconds"] * share,
+            # Loading the model takes as long for few rows as for many.
+            seconds=around + facts["seconds"] * share,
             memory=facts["peak_memory"],
             basis="the last training on this base",
         )

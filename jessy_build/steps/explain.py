@@ -106,17 +106,15 @@ def word(decision: Decision) -> Word:
 
 
 def because(decision: Decision) -> str:
-    if isinstance(decision, Run):
+    if isinstance(decision, Run | WillRun):
         return decision.reason.text
-    if isinstance(decision, WillRun):
-        return "never built"
     if isinstance(decision, MayRun):
         return f"if the output of {_few(decision.because)} changes"
     return ""
 
 
 def changed(workspace: Workspace, step: Step, decision: Decision) -> Iterator[Changed]:
-    if isinstance(decision, Run):
+    if isinstance(decision, Run | WillRun):
         for change in decision.reason.changes:
             yield Changed(
                 change.field, change.old, change.new, where(workspace, step, change.field)
@@ -135,7 +133,7 @@ def _few(names: tuple[str, ...]) -> str:
 
 
 def _changes(workspace: Workspace, step: Step, decision: Decision, full: bool) -> Iterator[str]:
-    if not isinstance(decision, Run):
+    if not isinstance(decision, Run | WillRun):
         return
     for change in decision.reason.changes:
         place = where(workspace, step, change.field)

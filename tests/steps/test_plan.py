@@ -127,7 +127,7 @@ def test_a_changed_system_text_is_told_at_every_step_that_reads_it(project: Proj
     (project.root / "system.j2").write_text("You are {{ persona.name }}.\nBe very brief.\n")
     document = json.loads(plan_of(project, "--json"))
     told = [e["step"] for e in document["steps"] if "persona.system" in e["because"]]
-    assert told == ["generate:talk"]
+    assert told == ["generate:talk", "assemble"], "the system text stands in every training row"
     project.run(*UNTIL)
     assert "generate:talk" not in plan_of(project)
 
@@ -177,3 +177,17 @@ def test_what_is_no_plan_is_refused(project: Project, content: str) -> None:
     done = project.run("build", "--plan", "p.json")
     assert done.code == 1 and "holds no plan of this version" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_step_whose_own_fields_changed_surely_runs_whatever_its_inputs_become(
+    project: Project,
+) -> None:
+    project.run(*UNTIL)
+    project.edit("topics: {greetings: 6, thanks: 6}", "topics: {greetings: 5, thanks: 7}")
+    project.edit("{validate: {duplicates: false}}", "{seed: 7, validate: {duplicates: false}}")
+    plan = plan_of(project, "--until", "assemble")
+    assert re.search(r"may run +validate +if the output of generate:talk changes", plan), plan
+    assert re.search(r"run +assemble +dataset\.seed changed", plan), plan
+    assert re.search(r"dataset\.seed: 42 → 7 +recipe\.yaml:20", plan), plan
+    done = project.run(*UNTIL)
+    assert done.ran == ["generate:talk", "validate", "assemble"]
