@@ -41,6 +41,7 @@ def findings(env: Mapping[str, str]) -> list[Finding]:
         _ollama(here.ollama_host),
         _key(env, "ANTHROPIC_API_KEY"),
         Finding("store", True, str(here.store)),
+        *_shared_store(here.shared_store),
     ]
 
 
@@ -114,6 +115,25 @@ def _ollama(host: str) -> Finding:
         hint = "builds end in a folder then; with Ollama running they are deployed"
         return Finding("ollama", False, f"no answer at {host}", hint)
     return Finding("ollama", True, f"{version} at {host}")
+
+
+def _shared_store(address: str) -> Iterator[Finding]:
+    """Only one that the environment names: doctor reads no recipe."""
+    if not address:
+        return
+    from jessy_build.diagnostics import StepError
+    from jessy_build.engine import depot
+
+    name = "shared store"
+    try:
+        found = depot.at(address, Path.cwd())
+        found.names("v1/answers")
+    except StepError as error:
+        yield Finding(name, False, error.problem, error.hint)
+    except depot.Refused as refused:
+        yield Finding(name, False, f"{found.name}: {refused}", "builds do without it")
+    else:
+        yield Finding(name, True, found.name)
 
 
 def _key(env: Mapping[str, str], name: str) -> Finding:

@@ -232,6 +232,13 @@ def test_an_address_that_cannot_be_used_is_one_clear_line(team: Team) -> None:
         assert SECRET not in done.out + done.err
 
 
+def test_doctor_says_whether_the_shared_store_answers(team: Team) -> None:
+    clone = team.clone("clone")
+    assert "✓ shared store" in clone.run("doctor").out
+    clone.env = {**clone.env, "JESSY_SHARED_STORE": str(team.root / "not/mounted")}
+    assert "not/mounted: there is no such folder" in clone.run("doctor").out
+
+
 def test_naming_a_shared_store_later_brings_there_what_was_built_before(team: Team) -> None:
     address = str(team.root / "late")
     first = team.clone("first", JESSY_SHARED_STORE="")
