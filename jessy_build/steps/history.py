@@ -16,7 +16,7 @@ from jessy_build.steps.past import Past
 from jessy_build.steps.spending import Spending
 
 HEADERS = (
-    *("", "version", "build", "date", "status", "recipe", "took", "ran", "cached"),
+    *("", "version", "build", "date", "recipe", "took", "ran/cached"),
     *("cost", "loss", "answer"),
 )
 NOTHING = "–"
@@ -184,11 +184,10 @@ def _row(version: Version) -> tuple[str, ...]:
         version.version,
         str(version.build),
         pasts.moment(version.started),
-        version.status,
         version.digest[:8],
         units.duration(version.seconds) if version.seconds is not None else NOTHING,
-        str(version.ran),
-        str(version.cached),
+        f"{version.ran}/{version.cached}"
+        + ("" if version.status == "done" else f" {version.status}"),
         version.spent.words,
         f"{version.loss:.3f}" if version.loss is not None else NOTHING,
         answer,

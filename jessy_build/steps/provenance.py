@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from jessy_build import digest
 from jessy_build.diagnostics import StepError
@@ -86,6 +86,9 @@ class Holder:
 
 @dataclass(frozen=True)
 class Item:
+    """What `show --json` prints, and `why --json` about an example."""
+
+    format: Literal[1]
     id: str
     slot: str
     category: str
@@ -236,6 +239,7 @@ def _item(past: Past, row: Row) -> Item:
     source = str(fields["origin"]["source"])
     verdicts = tuple(_verdicts(past, row))
     return Item(
+        format=1,
         id=str(fields["id"]),
         slot=row.slot,
         category=str(fields["category"]),

@@ -12,7 +12,7 @@ BUILDS = 5
 
 
 def to_json(item: Item) -> dict[str, Any]:
-    return {"format": 1, **asdict(item)}
+    return asdict(item)
 
 
 def lines(item: Item) -> Iterator[str]:

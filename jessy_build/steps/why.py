@@ -6,14 +6,13 @@ from typing import Any, Literal
 
 from jessy_build import units
 from jessy_build.diagnostics import StepError, near
-from jessy_build.engine.decisions import Decided
-from jessy_build.engine.ledger import Build
 from jessy_build.plan import text
 from jessy_build.plan.changes import shown
 from jessy_build.steps import past as pasts
 from jessy_build.steps import provenance
 from jessy_build.steps.past import Past
 from jessy_build.steps.provenance import Item
+from jessy_build.steps.trail import Changed, Link, Trail
 
 NAMED = 3
 """Fields that are named one by one in a sentence."""
@@ -23,72 +22,37 @@ LINES = 20
 
 
 @dataclass(frozen=True)
-class Changed:
-    field: str
-    old: Any
-    new: Any
-    where: str
-    """The recipe's line as it was then."""
-
-
-@dataclass(frozen=True)
-class Input:
-    name: str
+class Chain:
     step: str
-    """The one that made it."""
-    old: str | None
-    new: str | None
-
-
-@dataclass(frozen=True)
-class Link:
-    """One decision about one step in one build."""
-
-    step: str
-    outcome: Literal["ran", "reused", "failed", "running", "interrupted", "killed"]
-    build: int
-    started: float
-    seconds: float | None
-    """What the step took, where it ran to its end in this build."""
-    reason: str
-    """In the rebuilder's words; empty where the last build had the very same."""
-    changes: tuple[Changed, ...]
-    inputs: tuple[Input, ...]
-    """Those that came out otherwise than in the build before."""
-    made_by: int | None
-    """The build that made what this one found."""
-    problem: str
-    hint: str
+    because: str
+    """The whole of it in one sentence."""
+    decisions: tuple[Link, ...]
+    """First the last one about the step, then those that it follows from."""
 
 
 @dataclass(frozen=True)
 class Document:
     format: Literal[1]
     recipe: str
-    step: str
-    because: str
-    """The whole chain in one sentence."""
-    decisions: tuple[Link, ...]
-    """First the one that was asked for, then those that it follows from."""
+    steps: tuple[Chain, ...]
+    """The one that was asked for, or all of the newest build."""
 
 
-def of(past: Past, recipe: str, word: str) -> Document | Item:
+def of(past: Past, recipe: str, word: str | None) -> Document | Item:
     """The last decision about a step of this name, or else an example."""
-    decided = past.store.ledger.decisions.last(recipe, word)
-    return _item(past, recipe, word) if decided is None else _of_step(past, recipe, decided)
+    decisions = past.store.ledger.decisions
+    if word is None:
+        found = list(decisions.of_build(past.builds(recipe)[0].id).values())
+    elif last := decisions.last(recipe, word):
+        found = [last]
+    else:
+        return _item(past, recipe, word)
+    trail = Trail(past)
+    return Document(1, recipe, tuple(_chain(trail.of(decided)) for decided in found))
 
 
-def of_all(past: Past, recipe: str) -> list[Document]:
-    """Every step of the newest build."""
-    newest = past.builds(recipe)[0]
-    steps = past.store.ledger.decisions.of_build(newest.id).values()
-    return [_of_step(past, recipe, decided) for decided in steps]
-
-
-def _of_step(past: Past, recipe: str, decided: Decided) -> Document:
-    builds = {build.id: build for build in past.builds()}
-    links = [_link(past, builds, found) for found in _trace(past, decided, set())]
-    return Document(1, recipe, decided.step, _sentence(links), tuple(links))
+def _chain(links: Sequence[Link]) -> Chain:
+    return Chain(links[0].step, _sentence(links), tuple(links))
 
 
 def _item(past: Past, recipe: str, word: str) -> Item:
@@ -101,59 +65,6 @@ def _item(past: Past, recipe: str, word: str) -> Item:
         raise StepError(
             f"no build of {recipe} has a step or an example '{word}'", hint=hint
         ) from None
-
-
-# Following the reasons back
-
-
-def _trace(past: Past, decided: Decided, seen: set[tuple[int, str]]) -> Iterator[Decided]:
-    """The decision, and those behind it: of the steps whose output changed, or, where it is just
-    what was there, of the build that made it."""
-    if (decided.build, decided.step) in seen:
-        return
-    seen.add((decided.build, decided.step))
-    yield decided
-    decisions = past.store.ledger.decisions
-    reason = decided.reason
-    if decided.outcome == "reused" and not reason.get("changes") and not reason.get("inputs"):
-        maker = decisions.maker(decided.key, decided.build)
-        if maker is not None:
-            yield from _trace(past, maker, seen)
-        return
-    others = decisions.of_build(decided.build)
-    for name in dict.fromkeys(changed["step"] for changed in reason.get("inputs", ())):
-        if name in others:
-            yield from _trace(past, others[name], seen)
-
-
-def _link(past: Past, builds: Mapping[int, Build], decided: Decided) -> Link:
-    reason = decided.reason
-    maker = None
-    if decided.outcome == "reused":
-        maker = past.store.ledger.decisions.maker(decided.key, decided.build)
-    build = builds[decided.build]
-    return Link(
-        step=decided.step,
-        outcome=_outcome(past, build, decided),
-        build=decided.build,
-        started=build.started,
-        seconds=decided.measured.get("seconds") if decided.outcome == "ran" else None,
-        reason=str(reason.get("text", "")),
-        changes=tuple(Changed(**changed) for changed in reason.get("changes", ())),
-        inputs=tuple(
-            Input(i["input"], i["step"], i["old"], i["new"]) for i in reason.get("inputs", ())
-        ),
-        made_by=maker.build if maker else None,
-        problem=str(reason.get("problem", "")),
-        hint=str(reason.get("hint", "")),
-    )
-
-
-def _outcome(past: Past, build: Build, decided: Decided) -> Any:
-    if decided.outcome != "started":
-        return decided.outcome
-    status = past.status(build)
-    return status if status in (pasts.RUNNING, pasts.KILLED) else "interrupted"
 
 
 # In words
@@ -175,14 +86,16 @@ def _sentence(links: Sequence[Link]) -> str:
         behind = {changed.field for later in links[number + 1 :] for changed in later.changes}
         # Of a step that was just found, what follows is how it was made.
         same = number > 0 and links[number - 1].step == link.step
-        parts.append(_clause(link, _causes(link, behind), "where it" if same else link.step))
+        who = "where it" if same else link.step
+        parts.append(_clause(link, _causes(link, behind), who, links[0].build))
     return ", ".join(parts)
 
 
-def _clause(link: Link, causes: Sequence[str], who: str) -> str:
+def _clause(link: Link, causes: Sequence[str], who: str, newest: int) -> str:
     if link.outcome != "reused":
         word = WORDS[link.outcome].format(build=link.build)
-        return f"{who} {word} because {_joined(causes)}"
+        before = "" if link.build == newest or who == "where it" else f" in build:{link.build}"
+        return f"{who} {word}{before} because {_joined(causes)}"
     by = f"build:{link.made_by}" if link.made_by else "an earlier build"
     if not causes:
         return f"{who} was reused, since nothing that it depends on has changed since {by}"
@@ -191,7 +104,7 @@ def _clause(link: Link, causes: Sequence[str], who: str) -> str:
 
 def _causes(link: Link, behind: set[str]) -> list[str]:
     """A field that is told of a step further back is not told twice."""
-    inputs = [f"{name}'s output changed" for name in dict.fromkeys(i.step for i in link.inputs)]
+    inputs = [f"{name}'s output changed" for name in link.through]
     changes = [c for c in link.changes if not (inputs and c.field in behind)]
     named = [_short(changed) for changed in changes[:NAMED]]
     if len(changes) > NAMED:
@@ -212,13 +125,17 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def lines(found: Document | Item) -> Iterator[str]:
-    return _lines(found) if isinstance(found, Document) else _item_lines(found)
+    if not isinstance(found, Document):
+        return _item_lines(found)
+    if len(found.steps) == 1:
+        return _lines(found.steps[0])
+    return (chain.because for chain in found.steps)
 
 
-def _lines(document: Document) -> Iterator[str]:
-    yield document.because
-    width = max(len(link.step) for link in document.decisions)
-    for link in document.decisions:
+def _lines(chain: Chain) -> Iterator[str]:
+    yield chain.because
+    width = max(len(link.step) for link in chain.decisions)
+    for link in chain.decisions:
         took = f"   {units.duration(link.seconds)}" if link.seconds is not None else ""
         when = pasts.moment(link.started)
         yield ""
@@ -234,7 +151,8 @@ def _details(link: Link) -> Iterator[str]:
     for changed in link.changes:
         yield from _change(changed)
     for came in link.inputs:
-        yield f"{came.step} came out otherwise: {shown(came.old)} → {shown(came.new)}"
+        if came.step in link.through:
+            yield f"{came.step} came out otherwise: {shown(came.old)} → {shown(came.new)}"
     if not link.changes and not link.inputs and link.reason:
         yield link.reason
     if link.made_by is not None and link.made_by != link.build:
@@ -270,4 +188,4 @@ def _item_lines(item: Item) -> Iterator[str]:
 
 
 def to_json(found: Document | Item) -> dict[str, Any]:
-    return {"format": 1, **asdict(found)}
+    return asdict(found)

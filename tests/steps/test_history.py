@@ -11,7 +11,7 @@ import pytest
 
 from tests.loopback import messages_api
 from tests.loopback.ollama_models import ModelServer
-from tests.steps import asked
+from tests.steps import asked, published
 from tests.steps.asked import Teacher
 from tests.steps.project import Project
 
@@ -49,7 +49,7 @@ def project(built: Project, tmp_path: Path) -> Project:
 def history(project: Project, *words: str, **env: str) -> dict[str, Any]:
     done = project.run("history", *(words or ("tiny",)), "--json", **env)
     assert done.code == 0, done.out + done.err
-    return json.loads(done.out)  # type: ignore[no-any-return]
+    return published.read(done.out, "history")
 
 
 def test_each_version_has_its_steps_its_time_and_its_metrics(built: Project) -> None:

@@ -1,6 +1,5 @@
 """jessy why: the reasons of the last decision, as they were stored when it fell."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -11,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from jessy_build.engine.decisions import Decided
+from jessy_build.engine.store import Store
 from tests.loopback import messages_api
-from tests.steps import asked
+from tests.steps import asked, published
 from tests.steps.asked import Teacher
 from tests.steps.project import SIGINT, SIGKILL, Project
 
 UNTIL = ("build", "recipe.yaml", "--until", "assemble")
 NOBODY = "127.0.0.1:9"
+FOREVER = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,8 @@ def why(project: Project, what: str, *words: str) -> list[str]:
 
 
 def links(project: Project, step: str) -> list[dict[str, Any]]:
-    return json.loads(why(project, step, "--json")[0])["decisions"]  # type: ignore[no-any-return]
+    document = published.read(why(project, step, "--json")[0], "why")
+    return document["steps"][0]["decisions"]  # type: ignore[no-any-return]
 
 
 def test_a_chain_leads_from_the_step_back_to_the_line_of_the_recipe(built: Project) -> None:
@@ -141,6 +144,36 @@ def test_changed_rows_are_named_by_their_file(rows: Project) -> None:
     assert "rows.jsonl" in text and "generate:smalltalk ran because" in text
 
 
+def test_what_an_earlier_build_made_is_followed_into_that_build(rows: Project) -> None:
+    build(rows, "--until", "assemble")
+    path = rows.root / "rows.jsonl"
+    path.write_text(path.read_text().replace("fine, thanks", "well, thanks"))
+    build(rows, "--until", "validate")
+    build(rows, "--until", "assemble")
+    assert why(rows, "assemble")[0].startswith(
+        "assemble ran because validate's output changed,"
+        " validate ran in build:2 because generate:smalltalk's output changed,"
+        " generate:smalltalk ran in build:2 because "
+    )
+
+
+def test_of_several_changed_inputs_the_one_behind_another_is_told_there(tmp_path: Path) -> None:
+    """c needs a and b, and b needs a: what a did reached c through b."""
+    ledger = Store(tmp_path / ".jessy").ledger
+    number = ledger.begin_build("recipe.yaml", "r", "v1", {}, "")
+    change = {"field": "x", "old": 1, "new": 2, "where": "recipe.yaml:1"}
+    came = {s: {"input": s, "step": s, "old": "0", "new": "1"} for s in "ab"}
+    for step, changes, inputs in (("a", [change], ""), ("b", [], "a"), ("c", [], "ab")):
+        reason = {"text": "", "changes": changes, "inputs": [came[name] for name in inputs]}
+        ledger.decisions.note(Decided(number, step, step, "ran", reason))
+    ledger.end_build(number, "done", 1.0, {})
+    (tmp_path / "Justfile").touch()
+    sentence = why(Project(tmp_path), "c")[0]
+    assert sentence == (
+        "c ran because b's output changed, b ran because a's output changed, a ran because x 1 → 2"
+    )
+
+
 def test_a_failed_step_says_what_went_wrong_and_why_it_ran(
     tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -164,6 +197,7 @@ def test_a_build_that_was_stopped_keeps_the_reasons_of_all_it_had_begun(
         running = project.start(*UNTIL)
         while teacher.count < 6:
             time.sleep(0.02)
+        teacher.seconds = FOREVER
         assert "generate:talk is running because" in why(project, "generate:talk")[0]
         running.send_signal(sign)
         running.communicate()
