@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from jessy_build.plan.diff import Diff
 from jessy_build.steps import assemble, compare, diff_markdown
-from tests import structure
+from tests import ollama_server, structure
 from tests.loopback import messages_api
 from tests.loopback.server import Loopback, Seen, Status, Step
 from tests.steps.project import Project
@@ -581,6 +581,39 @@ def test_a_model_that_this_store_deployed_is_compared_as_its_build(trained: Proj
     assert found["notes"][0].startswith("ollama:jessy:v1 is what build:")
     assert fields(found)["train.lora.rank"] == (4, 8)
     assert any(metric["name"] == "validation loss" for metric in found["metrics"])
+
+
+def test_a_real_ollama_tells_what_the_build_gave_it(tmp_path: Path, tiny_model: Path) -> None:
+    with ollama_server.serve(tmp_path / "home") as host:
+        project = Project.make(tmp_path / "p", tiny_model, OLLAMA_HOST=host)
+        project.edit("parameters: {temperature: 0.2}", "parameters: {temperature: 0.2, top_k: 9}")
+        done = project.run("build", "recipe.yaml")
+        assert done.code == 0, done.out + done.err
+        deployed = document(project, "ollama:tiny:v1", "recipe.yaml", code=0)
+        assert deployed["notes"][0] == (
+            "ollama:tiny:v1 is what build:1 deployed, so all that is known of it is compared"
+        )
+        # The same files under another name, by Ollama's own command: nothing is known of it.
+        folder = project.root / "builds/tiny/v1"
+        subprocess.run(
+            [str(ollama_server.binary()), "create", "by-hand", "-f", str(folder / "Modelfile")],
+            env=ollama_server.environment(tmp_path / "home", host),
+            check=True,
+            capture_output=True,
+        )
+        by_hand = document(project, "ollama:by-hand", "recipe.yaml", "--full", code=0)
+        assert by_hand["left"] == {"name": "ollama:by-hand", "kind": "ollama"} | {
+            "model": "by-hand:latest"
+        }
+        told = served(by_hand)
+        assert told["parameters.temperature"] == (0.2, 0.2)
+        assert told["parameters.top_k"] == (9.0, 9.0)
+        assert told["quantization"] == ("F16", "F16")
+        assert "{{" in told["template"][0] and len(told["weights"][0]) == 64
+        project.edit("temperature: 0.2", "temperature: 0.7")
+        assert served(document(project, "by-hand:latest", "recipe.yaml")) == {
+            "parameters.temperature": (0.2, 0.7)
+        }
 
 
 # What is asked, and what cannot be read
