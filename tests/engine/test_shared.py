@@ -19,6 +19,7 @@ import pytest
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.engine import depot, known, shared
 from jessy_build.engine.answers import Answer
+from jessy_build.engine.events import StepProgress
 from jessy_build.engine.kind import Job
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Reuse
@@ -105,6 +106,18 @@ def test_files_come_only_when_a_step_reads_them(tmp_path: Path, place: Place) ->
         for name, artifact in result.made.items()
     }
     assert here == {"s0": False, "s1": True, "s2": True}
+
+
+def test_what_is_on_its_way_is_told_under_the_step_that_waits(tmp_path: Path, place: Place) -> None:
+    build(sharing.world(tmp_path / "one", place.address), chain("a" * 3_000_000, "b"))
+    world = sharing.world(tmp_path / "two", place.address)
+    build(world, chain("a" * 3_000_000, "X"))
+    told = [event for event in world.events if isinstance(event, StepProgress)]
+    coming = [event for event in told if event.step == "s1"]
+    assert {event.text for event in coming} == {"text from the shared store"}
+    assert {event.total for event in coming} == {3_000_000}
+    assert [event.done for event in coming] == sorted({event.done for event in coming})
+    assert coming[-1].done == 3_000_000
 
 
 def test_a_later_build_still_knows_what_lies_there(tmp_path: Path, place: Place) -> None:
