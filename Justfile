@@ -84,8 +84,11 @@ docs: _install
     {{ jessy }} schema > schemas/recipe.schema.json
     {{ jessy }} schema --md > docs/recipe.md
     {{ jessy }} schema plan > schemas/plan.schema.json
+    {{ jessy }} schema plans > schemas/plans.schema.json
+    {{ jessy }} schema compared > schemas/compared.schema.json
     {{ jessy }} schema diff > schemas/diff.schema.json
     {{ jessy }} schema lock > schemas/lock.schema.json
+    for name in why status overview history show gc; do {{ jessy }} schema $name > schemas/$name.schema.json; done
     .venv/bin/python -m tests.recipe.errors_page
 
 _lint: _install_dev

@@ -101,8 +101,7 @@ def plan(args: argparse.Namespace, console: "Console") -> int:
         return _plan_all(args, workspaces, console)
     workspace = workspaces[0]
     decisions = workspace.decisions(args.until)
-    for note in workspace.store.shared.notes() if workspace.store.shared else ():
-        console.warn(note)
+    _tell_of_shared(workspace, console)
     if args.json:
         console.json_document(explain.to_json(explain.document(workspace, decisions)))
     for line in explain.lines(workspace, decisions, args.full):
@@ -117,26 +116,28 @@ def _plan_all(
     args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "Console"
 ) -> int:
     """The builds of a matrix, each under its label."""
-    from jessy_build.steps import explain, variants
+    from jessy_build.steps import explain, outcomes, variants
 
     if args.output:
         variants.the_one(workspaces, args.recipe)
     decided = [(workspace, workspace.decisions(args.until)) for workspace in workspaces]
+    _tell_of_shared(workspaces[0], console)
     if args.json:
-        documents = [
-            {"label": workspace.loaded.variant}
-            | explain.to_json(explain.document(workspace, decisions))
-            for workspace, decisions in decided
-        ]
-        console.json_document({"format": 2, "builds": documents})
+        console.json_document(outcomes.plans(args.recipe, decided))
     for workspace, decisions in decided:
         for line in explain.lines(workspace, decisions, args.full):
             console.line(line)
         console.line()
-    for line in variants.plan_lines(workspaces, args.until):
+    for line in outcomes.plan_lines(workspaces, args.until):
         console.line(line)
     idle = all(explain.word(d) == "cached" for _, plan in decided for d in plan.values())
     return DIFFERENT if args.exit_code and not idle else OK
+
+
+def _tell_of_shared(workspace: "Workspace", console: "Console") -> None:
+    """A build tells it as events; a plan has none."""
+    for note in workspace.store.shared.notes() if workspace.store.shared else ():
+        console.warn(f"shared store: {note}")
 
 
 def _save_plan(
@@ -203,22 +204,22 @@ def _build_all(
     args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "Console"
 ) -> int:
     """The builds of a matrix one after another, and what came of each beside the others."""
-    from jessy_build.steps import variants
+    from jessy_build.steps import outcomes
 
     def head(text: str) -> None:
         console.line()
         console.line(text)
 
     gc.enable()
-    outcomes = variants.build_all(workspaces, console.emit, head, console.step_error, args.until)
+    made = outcomes.build_all(workspaces, console.emit, head, console.step_error, args.until)
     if args.json:
-        console.json_document(variants.document(outcomes))
+        console.json_document(outcomes.compared(made))
     console.line()
-    console.table(*variants.table(outcomes))
-    if best := variants.best(outcomes):
+    console.table(*outcomes.table(made))
+    if best := outcomes.best(made):
         words = shlex.join((args.recipe, *best.options))
         console.line(f"\nNext:\n  {command('chat')} {words}   talk to the one with the lowest loss")
-    return FAILED if any(outcome.status == "failed" for outcome in outcomes) else OK
+    return FAILED if any(outcome.status == "failed" for outcome in made) else OK
 
 
 def _remember(recipe: str, workspace: "Workspace", result: "Result", began: int) -> None:
@@ -290,13 +291,6 @@ def why(args: argparse.Namespace, console: "Console") -> int:
 
     before = past.open_past(Path(args.recipe))
     recipe = before.recipe(Path(args.recipe), args.variant or "")
-    if args.what is None:
-        steps = why.of_all(before, recipe)
-        if args.json:
-            console.json_document({"format": 1, "steps": [why.to_json(step) for step in steps]})
-        for step in steps:
-            console.line(step.because)
-        return OK
     found = why.of(before, recipe, args.what)
     if args.json:
         console.json_document(why.to_json(found))
@@ -530,12 +524,13 @@ def parser(word: str = "") -> argparse.ArgumentParser:
     add(doctor, "check this machine, and say what to install", "jessy doctor")
     sub = add(
         schema,
-        "print the JSON schema of recipes (for editors), locks, or what plan and diff say as JSON",
+        "print the JSON schema of recipes (for editors), of locks, or of what --json prints",
         "jessy schema > schemas/recipe.schema.json",
     )
     sub.add_argument("--md", action="store_true", help="every field of a recipe, as a page")
-    names = ("recipe", "lock", "plan", "diff")
-    sub.add_argument("name", nargs="?", default="recipe", choices=names)
+    names = ("recipe", "lock", "plan", "diff", "why", "status", "overview", "history", "show", "gc")
+    more = ("plans", "compared")
+    sub.add_argument("name", nargs="?", default="recipe", choices=(*names, *more))
     return top if commands.choices else parser()
 
 

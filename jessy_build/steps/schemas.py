@@ -20,10 +20,58 @@ def plan() -> str:
     return _of(Document, "jessy plan --json")
 
 
+def plans() -> str:
+    from jessy_build.steps.outcomes import Plans
+
+    return _of(Plans, "jessy plan --json of a recipe with a matrix")
+
+
+def compared() -> str:
+    from jessy_build.steps.outcomes import Compared
+
+    return _of(Compared, "the last line of jessy build --json of a recipe with a matrix")
+
+
 def diff() -> str:
     from jessy_build.plan.diff import Diff
 
     return _of(Diff, "jessy diff --json")
+
+
+def why() -> str:
+    from jessy_build.steps.why import Document
+
+    return _of(Document, "jessy why RECIPE STEP --json")
+
+
+def status() -> str:
+    from jessy_build.steps.state import Document
+
+    return _of(Document, "jessy status RECIPE --json")
+
+
+def overview() -> str:
+    from jessy_build.steps.state import Overview
+
+    return _of(Overview, "jessy status --json")
+
+
+def history() -> str:
+    from jessy_build.steps.history import Document
+
+    return _of(Document, "jessy history --json")
+
+
+def show() -> str:
+    from jessy_build.steps.provenance import Item
+
+    return _of(Item, "jessy show --json, and jessy why --json of an example")
+
+
+def gc() -> str:
+    from jessy_build.steps.gc import Document
+
+    return _of(Document, "jessy gc --json")
 
 
 def lock() -> str:
@@ -49,7 +97,15 @@ def _of(kind: Any, title: str) -> str:
 SCHEMAS: Mapping[str, Callable[[], str]] = {
     "recipe": recipe,
     "plan": plan,
+    "plans": plans,
+    "compared": compared,
     "diff": diff,
     "lock": lock,
+    "why": why,
+    "status": status,
+    "overview": overview,
+    "history": history,
+    "show": show,
+    "gc": gc,
 }
 """By the name of their file, `schemas/<name>.schema.json`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.steps import published
 from tests.steps.project import RECIPE, Project, Ran
 
 MATRIX = """\
@@ -32,7 +33,7 @@ def events(ran: Ran) -> list[dict[str, Any]]:
 
 
 def compared(ran: Ran) -> list[dict[str, Any]]:
-    last = events(ran)[-1]
+    last = published.read(ran.out.splitlines()[-1], "compared")
     assert last["event"] == "builds_compared"
     return list(last["builds"])
 
@@ -79,9 +80,10 @@ def test_a_plan_shows_each_build_under_its_label_and_what_they_share(project: Pr
         "4 builds, one after another\nmade once for all of them: "
         "fetch, convert, generate:smalltalk, validate, assemble\n"
     )
-    document = json.loads(project.run("plan", "recipe.yaml", "--json").out)
-    assert [build["label"] for build in document["builds"]] == LABELS
-    assert all(len(build["steps"]) == 11 for build in document["builds"])
+    document = published.read(project.run("plan", "recipe.yaml", "--json").out, "plans")
+    assert document["recipe"] == "recipe.yaml"
+    assert list(document["builds"]) == LABELS
+    assert all(len(build["steps"]) == 11 for build in document["builds"].values())
 
 
 def test_a_combination_that_fails_stops_no_other(project: Project) -> None:
