@@ -1,15 +1,19 @@
 """jessy gc on a real project: what recent builds, locks and live models name stays."""
 
+import itertools
 import json
 import re
 import shutil
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jessy_build.console import Console
+from jessy_build.steps import gc as gc_step
 from tests.loopback.ollama_models import ModelServer
 from tests.steps import asked, published
 from tests.steps.asked import Teacher
@@ -233,6 +237,18 @@ def test_answers_are_not_removed_while_a_build_runs(tiny_model: Path, tmp_path: 
         running.kill()
         running.communicate()
     assert done.code == 1 and "a build is running" in done.err
+
+
+@pytest.mark.parametrize(("things", "told"), [(gc_step.LONG, True), (gc_step.LONG - 1, False)])
+def test_a_long_one_shows_its_progress(things: int, told: bool) -> None:
+    stream = StringIO()
+    console = Console(stream, tty=False, env={}, clock=itertools.count(0, 3600).__next__)
+    progress = gc_step.bar(console)
+    progress(1, things, "results of steps")
+    progress(things // 2, things, "stored files")
+    progress(things, things, "")
+    assert ("50% " in stream.getvalue() and "stored files" in stream.getvalue()) is told
+    assert bool(stream.getvalue()) is told
 
 
 def test_without_a_store_it_says_so_and_makes_none(tmp_path: Path) -> None:
