@@ -133,6 +133,39 @@ def test_steps_run_at_once_within_their_pools(world: World) -> None:
     assert not result.failed, "two steps of one pool of two met each other"
 
 
+def test_steps_that_wait_for_one_pool_leave_the_others_alone(world: World) -> None:
+    """One step for the machine works, many wait behind it, and two of the network still meet."""
+    meet = threading.Barrier(3, timeout=10)
+    world.kind.during = lambda job: _wait(meet) if job.step.params.get("meets") else None
+    heavy = (
+        Step(f"g{n}", "text", 1, {"text": f"g{n}", "meets": n == 0}, pool="gpu") for n in range(6)
+    )
+    light = (
+        Step(f"n{n}", "text", 1, {"text": f"n{n}", "meets": True}, pool="network") for n in (1, 2)
+    )
+    result = world.build(Plan((*heavy, *light)), {"gpu": 1, "network": 2})
+    assert not result.failed and len(result.ran) == 8
+
+
+def test_a_pool_of_one_never_holds_two(world: World) -> None:
+    inside, most = [], []
+
+    def during(job: Job) -> None:
+        inside.append(job.step.name)
+        most.append(len(inside))
+        threading.Event().wait(0.02)
+        inside.remove(job.step.name)
+
+    world.kind.during = during
+    plan = Plan(tuple(Step(f"g{n}", "text", 1, {"text": str(n)}, pool="gpu") for n in range(5)))
+    world.build(plan, {"gpu": 1, "cpu": 4})
+    assert max(most) == 1
+    world.build(
+        Plan(tuple(Step(f"c{n}", "text", 1, {"text": f"c{n}"}) for n in range(5))), {"cpu": 4}
+    )
+    assert max(most) > 1
+
+
 def test_an_effect_that_no_longer_holds_runs_again(world: World) -> None:
     world.build(chain("a"))
     world.kind.lost = {"s0"}
