@@ -1,44 +1,16 @@
 """Where one example comes from and where it went, out of stored artifacts and answers alone."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from jessy_build import digest
-from jessy_build.diagnostics import StepError
 from jessy_build.engine.answers import Answer
 from jessy_build.engine.ledger import Artifact
-from jessy_build.engine.store import Damaged
+from jessy_build.steps import stored_rows
 from jessy_build.steps.past import Past
-
-ROWS = "examples.jsonl"
-HEXADECIMAL = frozenset("0123456789abcdef")
-ID_LETTERS = 16
-"""More of them name a request by its digest."""
-SHORTEST = 4
-"""Letters of an id that are taken for one."""
-SHOWN = 5
-"""Of the examples that an ambiguous word may mean."""
-FORMS = "an id, its first letters, category/topic/language/level/number, or file.jsonl:12"
-
-
-class Unknown(StepError):
-    """Nothing that is stored is called so."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a generate step's artifact, and its number among those of its cell."""
-
-    artifact: Artifact
-    fields: Mapping[str, Any]
-    ordinal: int
-
-    @property
-    def slot(self) -> str:
-        cell = ("category", "topic", "language", "complexity")
-        return "/".join((*(str(self.fields[name]) for name in cell), str(self.ordinal)))
+from jessy_build.steps.stored_rows import Row
 
 
 @dataclass(frozen=True)
@@ -114,124 +86,7 @@ class Item:
 
 def find(past: Past, word: str, recipe: str | None = None) -> Item:
     """The example that the word means, out of the newest data that has it."""
-    return _item(past, _row(past, word, recipe))
-
-
-# Finding the row
-
-
-def _row(past: Past, word: str, recipe: str | None) -> Row:
-    look = _looker(word)
-    gone = 0
-    for group in _groups(past, recipe):
-        found: dict[str, Row] = {}
-        for artifact in group:
-            lines = _lines(past, artifact)
-            gone += lines is None
-            for row in look(artifact, lines or b""):
-                found.setdefault(str(row.fields["id"]), row)
-        if len(found) > 1:
-            raise _ambiguous(word, list(found.values()))
-        if found:
-            return next(iter(found.values()))
-    where = f"any build of {recipe}" if recipe else "any build here"
-    lost = f"; the rows of {gone} older steps are no longer here" if gone else ""
-    raise Unknown(f"no example '{word}' in {where}{lost}", hint=f"name it by {FORMS}")
-
-
-def _groups(past: Past, recipe: str | None) -> Iterator[list[Artifact]]:
-    """What the last builds are made of, then what was made before, one by one."""
-    ledger = past.store.ledger
-    seen: set[str] = set()
-    newest = []
-    for name in [recipe] if recipe else past.recipes():
-        for key, _ in ledger.latest(name).values():
-            artifact = ledger.artifact(key)
-            if artifact is not None and artifact.kind == "generate" and key not in seen:
-                newest.append(artifact)
-                seen.add(key)
-    yield newest
-    for artifact in ledger.artifacts("generate"):
-        if artifact.key not in seen and (recipe is None or _is_of(past, artifact, recipe)):
-            yield [artifact]
-
-
-def _is_of(past: Past, artifact: Artifact, recipe: str) -> bool:
-    builds = {build.id for build in past.builds(recipe)}
-    return any(user.build in builds for user in past.store.ledger.decisions.users(artifact.key))
-
-
-def _lines(past: Past, artifact: Artifact, file: str = ROWS) -> bytes | None:
-    """None where they are not here, or no longer what they were."""
-    if file not in artifact.tree:
-        return None
-    try:
-        past.store.glance(artifact)
-        return past.store.object(artifact.tree[file][0]).read_bytes()
-    except (Damaged, OSError):
-        return None
-
-
-Look = Callable[[Artifact, bytes], Iterator[Row]]
-
-
-def _looker(word: str) -> Look:
-    if len(word) >= SHORTEST and HEXADECIMAL.issuperset(word):
-        field = b'{"id": "' if len(word) <= ID_LETTERS else b'"source": "'
-        return lambda artifact, lines: _with(artifact, lines, field + word.encode())
-    if word.count("/") >= 4 and word.rpartition("/")[2].isdecimal():
-        return lambda artifact, lines: _in_slot(artifact, lines, word)
-    source = json.dumps(word, ensure_ascii=False)[1:].encode()
-    return lambda artifact, lines: (
-        row
-        for row in _with(artifact, lines, source)
-        if row.fields["origin"]["source"] in (word, f"/{word}")
-        or row.fields["origin"]["source"].endswith(f"/{word}")
-    )
-
-
-def _with(artifact: Artifact, lines: bytes, sign: bytes) -> Iterator[Row]:
-    """Rows whose line holds the bytes. Lines are read, not parsed: there may be very many."""
-    at = lines.find(sign)
-    while at >= 0:
-        start, end = lines.rfind(b"\n", 0, at) + 1, lines.find(b"\n", at)
-        line = lines[start:end]
-        yield Row(artifact, json.loads(line), lines[:start].count(_cell(line)))
-        at = lines.find(sign, end)
-
-
-def _in_slot(artifact: Artifact, lines: bytes, word: str) -> Iterator[Row]:
-    category, _, rest = word.partition("/")
-    topic, language, level, ordinal = rest.rsplit("/", 3)
-    if artifact.step != f"generate:{category}":
-        return
-    names = ("category", "topic", "language", "complexity")
-    fields = dict(zip(names, (category, topic, language, level), strict=True))
-    cell = _cell(json.dumps({"id": "", **fields, "messages": []}, ensure_ascii=False).encode())
-    at = -1
-    for _ in range(int(ordinal) + 1):
-        at = lines.find(cell, at + 1)
-        if at < 0:
-            return
-    start, end = lines.rfind(b"\n", 0, at) + 1, lines.find(b"\n", at)
-    yield Row(artifact, json.loads(lines[start:end]), int(ordinal))
-
-
-def _cell(line: bytes) -> bytes:
-    """The part of a line that names category, topic, language and level, as it is written."""
-    return line[line.index(b'", "category": ') : line.index(b', "messages": ')]
-
-
-def _ambiguous(word: str, rows: list[Row]) -> StepError:
-    names = [f"{row.fields['id']}  {row.slot}" for row in rows[:SHOWN]]
-    more = [f"and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
-    return StepError(
-        f"'{word}' may mean {len(rows)} examples:\n  " + "\n  ".join((*names, *more)),
-        hint="give more letters of the id, or the whole slot",
-    )
-
-
-# What is known about it
+    return _item(past, stored_rows.find(past, word, recipe))
 
 
 def _item(past: Past, row: Row) -> Item:
@@ -307,7 +162,7 @@ def _verdicts(past: Past, row: Row) -> Iterator[Verdict]:
         validated = ledger.artifact(decided.key) if decided else None
         if validated is None:
             continue
-        for line in (_lines(past, validated, "findings.jsonl") or b"").splitlines():
+        for line in (stored_rows.content(past, validated, "findings.jsonl") or b"").splitlines():
             said = json.loads(line)
             if (said["example_id"], said["where"]) == (fields["id"], fields["origin"]["source"]):
                 yield Verdict(said["rule"], said["severity"], said["message"])
@@ -329,6 +184,6 @@ def _holders(past: Past, row: Row) -> Iterator[Holder]:
 def _split(past: Past, assembled: Artifact, id: str) -> str:
     sign = f'"id": "{id}"'.encode()
     for file in assembled.tree:
-        if file.endswith(".jsonl") and sign in (_lines(past, assembled, file) or b""):
+        if file.endswith(".jsonl") and sign in (stored_rows.content(past, assembled, file) or b""):
             return file.removesuffix(".jsonl")
     return ""

@@ -9,7 +9,7 @@ from jessy_build.diagnostics import StepError, near
 from jessy_build.plan import text
 from jessy_build.plan.changes import shown
 from jessy_build.steps import past as pasts
-from jessy_build.steps import provenance
+from jessy_build.steps import provenance, stored_rows
 from jessy_build.steps.past import Past
 from jessy_build.steps.provenance import Item
 from jessy_build.steps.trail import Changed, Link, Trail
@@ -59,7 +59,7 @@ def _item(past: Past, recipe: str, word: str) -> Item:
     """StepError says what else the word could have been."""
     try:
         return provenance.find(past, word, recipe)
-    except provenance.Unknown as unknown:
+    except stored_rows.Unknown as unknown:
         steps = past.store.ledger.decisions.steps(recipe)
         hint = near(word, steps) or f"steps: {', '.join(steps)}; or {unknown.hint}"
         raise StepError(
