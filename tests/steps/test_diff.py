@@ -593,26 +593,28 @@ def test_a_real_ollama_tells_what_the_build_gave_it(tmp_path: Path, tiny_model: 
         assert deployed["notes"][0] == (
             "ollama:tiny:v1 is what build:1 deployed, so all that is known of it is compared"
         )
-        # The same files under another name, by Ollama's own command: nothing is known of it.
+        # Another model of the same weights, by Ollama's own command: nothing is known of it.
         folder = project.root / "builds/tiny/v1"
+        text = (folder / "Modelfile").read_text()
+        (folder / "ByHand").write_text(text.replace("PARAMETER top_k 9", "PARAMETER top_k 7"))
         subprocess.run(
-            [str(ollama_server.binary()), "create", "by-hand", "-f", str(folder / "Modelfile")],
+            [str(ollama_server.binary()), "create", "by-hand", "-f", str(folder / "ByHand")],
             env=ollama_server.environment(tmp_path / "home", host),
             check=True,
             capture_output=True,
         )
-        by_hand = document(project, "ollama:by-hand", "recipe.yaml", "--full", code=0)
-        assert by_hand["left"] == {"name": "ollama:by-hand", "kind": "ollama"} | {
-            "model": "by-hand:latest"
-        }
+        by_hand = document(project, "ollama:by-hand", "recipe.yaml", "--full")
+        assert by_hand["left"]["model"] == "by-hand:latest"
         told = served(by_hand)
+        assert {name for name, (old, new) in told.items() if old != new} == {"parameters.top_k"}
+        assert told["parameters.top_k"] == (7.0, 9.0)
         assert told["parameters.temperature"] == (0.2, 0.2)
-        assert told["parameters.top_k"] == (9.0, 9.0)
         assert told["quantization"] == ("F16", "F16")
         assert "{{" in told["template"][0] and len(told["weights"][0]) == 64
         project.edit("temperature: 0.2", "temperature: 0.7")
         assert served(document(project, "by-hand:latest", "recipe.yaml")) == {
-            "parameters.temperature": (0.2, 0.7)
+            "parameters.temperature": (0.2, 0.7),
+            "parameters.top_k": (7.0, 9.0),
         }
 
 
