@@ -130,20 +130,8 @@ def _holds(effect: Mapping[str, Any] | None) -> bool:
     """What the deploy did is still so: nobody answers where nobody did, or that very model does."""
     if effect is None:
         return True
+    from jessy_build.packaging import glance
+
     if effect["digest"] is None:
-        return not _answers(effect["host"])
-    from jessy_build.packaging import ollama
-
-    return bool(ollama.serving(effect["host"], effect["tag"]) == effect["digest"])
-
-
-def _answers(host: str) -> bool:
-    import socket
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(host)
-    try:
-        with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=0.3):
-            return True
-    except OSError:
-        return False
+        return not glance.listens(effect["host"])
+    return glance.serving(effect["host"], effect["tag"]) == effect["digest"]

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from jessy_build import digest
 from jessy_build.diagnostics import StepError
+from jessy_build.packaging import glance
 
 if TYPE_CHECKING:
     from jessy_build.packaging.modelfile import Modelfile
@@ -79,27 +80,6 @@ class Deployed:
     """What the model said to the first of the expected prompts."""
 
 
-def version(host: str, timeout: float = 0.3) -> str | None:
-    """The server's version, or None when nothing answers there in time."""
-    found = _glance(host, "/api/version", timeout)
-    return str(found["version"]) if found and "version" in found else None
-
-
-def live(host: str, timeout: float = 3.0) -> dict[str, str] | None:
-    """Tag → digest of every model that the server has, or None when nothing answers in time."""
-    found = _glance(host, "/api/tags", timeout)
-    if found is None:
-        return None
-    return {str(m["name"]): str(m["digest"]) for m in found.get("models") or () if "digest" in m}
-
-
-def serving(host: str, tag: str, timeout: float = 0.3) -> str | None:
-    """The digest of what the server has under the tag, or None. Asked at every build: cheap."""
-    found = _glance(host, "/api/tags", timeout)
-    models = found.get("models") or () if found else ()
-    return next((str(m["digest"]) for m in models if m.get("name") == tag), None)
-
-
 @dataclass(frozen=True, slots=True)
 class Served:
     """What a server tells of a model that it has."""
@@ -122,7 +102,7 @@ class Served:
 def show(host: str, tag: str, *, allow_remote: bool) -> Served:
     """StepError when nobody answers there, or the model is not known."""
     server = _Server(host, allow_remote=allow_remote)
-    if version(host, QUICK_SECONDS) is None:
+    if glance.version(host, QUICK_SECONDS) is None:
         raise StepError(f"no Ollama answers at {host}", hint="start it: ollama serve")
     tag = tag if ":" in tag else f"{tag}:latest"
     listed = server.get("/api/tags", what="list its models").get("models") or ()
@@ -172,7 +152,7 @@ def deploy(order: Deployment, progress: Progress) -> Deployed:
     started = time.monotonic()
     server = _Server(order.host, allow_remote=order.allow_remote)
     live, latest, candidate = _tags(order)
-    running = version(order.host, QUICK_SECONDS)
+    running = glance.version(order.host, QUICK_SECONDS)
     if running is None:
         raise StepError(f"no Ollama answers at {order.host}", hint="start it: ollama serve")
     blob = _upload(server, order.gguf, progress)
@@ -356,7 +336,7 @@ class _Server:
 
     def __init__(self, host: str, *, allow_remote: bool) -> None:
         self.host = host
-        self.url = _split(host)
+        self.url = glance.split(host)
         if not allow_remote and not _is_loopback(self.url):
             raise StepError(
                 f"{host} is not this machine, and nothing names it as the place to deploy to",
@@ -460,28 +440,9 @@ def _object(data: str | bytes) -> dict[str, Any]:
     return value
 
 
-def _glance(host: str, path: str, timeout: float) -> dict[str, Any] | None:
-    with suppress(OSError, HTTPException, ValueError):
-        url = _split(host)
-        connection = _connect(url, timeout)
-        try:
-            connection.request("GET", f"{url.path}{path}")
-            response = connection.getresponse()
-            return _object(response.read()) if response.status == 200 else None
-        finally:
-            connection.close()
-    return None
-
-
-def _split(host: str) -> SplitResult:
-    url = urlsplit(host if "://" in host else f"http://{host}")
-    return url._replace(path=url.path.rstrip("/"))
-
-
 def _connect(url: SplitResult, timeout: float) -> HTTPConnection:
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
-    port = url.port or (443 if url.scheme == "https" else 11434)
-    return kind(url.hostname or "127.0.0.1", port, timeout=timeout)
+    return kind(url.hostname or "", url.port, timeout=timeout)
 
 
 def _is_loopback(url: SplitResult) -> bool:

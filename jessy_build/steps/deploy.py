@@ -41,7 +41,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
 
 
 def run(job: Job) -> Facts:
-    from jessy_build.packaging import modelfile, ollama
+    from jessy_build.packaging import glance, modelfile, ollama
 
     talk = chat.Chat.load(job.inputs["template"])
     made = _modelfile(job, talk)
@@ -57,7 +57,7 @@ def run(job: Job) -> Facts:
     if target is None:
         return {"target": "folder", "why": "the recipe names no server"}
     host = job.settings.ollama_host
-    server = ollama.version(host)
+    server = glance.version(host)
     if server is None:
         job.note(f"no Ollama answers at {host}: the model is left as a folder")
         return {"target": "folder", "why": f"no Ollama answers at {host}", **target}
@@ -86,16 +86,16 @@ def run(job: Job) -> Facts:
 
 def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
     """False when a server answers that does not serve this build: the key alone cannot know."""
-    from jessy_build.packaging import ollama
+    from jessy_build.packaging import glance
 
     if step.params["ollama"] is None:
         return True
     facts = artifact.facts
     if facts["target"] == "folder":
-        return ollama.version(settings.ollama_host) is None
-    if ollama.version(settings.ollama_host) is None:
+        return glance.version(settings.ollama_host) is None
+    if glance.version(settings.ollama_host) is None:
         return True
-    return bool(ollama.serving(settings.ollama_host, facts["tag"]) == facts["digest"])
+    return bool(glance.serving(settings.ollama_host, facts["tag"]) == facts["digest"])
 
 
 def _modelfile(job: Job, talk: "chat.Chat") -> "Modelfile":

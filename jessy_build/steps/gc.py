@@ -174,9 +174,9 @@ def _models(past: Past) -> tuple[Answers, dict[str, frozenset[str]]]:
     ]
     if not deployed:
         return "not needed", {}
-    from jessy_build.packaging import ollama
+    from jessy_build.packaging import glance
 
-    served = ollama.live(past.settings.ollama_host)
+    served = glance.live(past.settings.ollama_host)
     # Nothing is asked of another server than the one that is configured now.
     here = [a for a in deployed if a.facts.get("host") == past.settings.ollama_host]
     others = deployed if served is None else [a for a in deployed if a not in here]

@@ -108,9 +108,9 @@ def _fetcher() -> Finding:
 
 
 def _ollama(host: str) -> Finding:
-    from jessy_build.packaging import ollama
+    from jessy_build.packaging import glance
 
-    version = ollama.version(host)
+    version = glance.version(host)
     if version is None:
         hint = "builds end in a folder then; with Ollama running they are deployed"
         return Finding("ollama", False, f"no answer at {host}", hint)

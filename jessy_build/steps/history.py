@@ -119,9 +119,9 @@ def _deployed(steps: Mapping[str, Decided]) -> tuple[str, str] | None:
 
 
 def _served(past: Past) -> dict[str, str] | None:
-    from jessy_build.packaging import ollama
+    from jessy_build.packaging import glance
 
-    return ollama.live(past.settings.ollama_host)
+    return glance.live(past.settings.ollama_host)
 
 
 def _newest(

@@ -16,7 +16,7 @@ import pytest
 
 from jessy_build.diagnostics import StepError
 from jessy_build.example import Message
-from jessy_build.packaging import modelfile, ollama
+from jessy_build.packaging import glance, modelfile, ollama
 from jessy_build.packaging.modelfile import Modelfile
 from tests import ollama_server as real
 from tests.ollama_server import running_server  # noqa: F401
@@ -268,11 +268,31 @@ def test_no_server_is_said_with_what_to_do(gguf: Path) -> None:
 
 def test_serving_tells_the_digest_of_the_tag_or_none(registry: Registry) -> None:
     registry.tags = dict(BEFORE)
-    assert ollama.serving(registry.url, "jessy:v2") == "a" * 64
-    assert ollama.serving(registry.url, "jessy:v3") is None
-    assert ollama.serving("http://127.0.0.1:9", "jessy:v2") is None
-    assert ollama.version(registry.url) == "0.24.0"
-    assert ollama.version("http://127.0.0.1:9") is None
+    assert glance.serving(registry.url, "jessy:v2") == "a" * 64
+    assert glance.serving(registry.url, "jessy:v3") is None
+    assert glance.serving("http://127.0.0.1:9", "jessy:v2") is None
+    assert glance.version(registry.url) == "0.24.0"
+    assert glance.version("http://127.0.0.1:9") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("box.example", "http://box.example:11434"),
+        ("box.example:8080/ollama/", "http://box.example:8080/ollama"),
+        # With a scheme the port is the scheme's own, as in Ollama.
+        ("http://box.example", "http://box.example:80"),
+        ("https://name:secret@box.example", "https://box.example:443"),
+        ("http://[::1]:11500", "http://[::1]:11500"),
+    ],
+)
+def test_a_host_is_read_as_ollama_reads_it(host: str, asked: str) -> None:
+    assert glance.split(host).geturl() == asked
+
+
+def test_a_host_that_is_none_is_one_where_nobody_answers() -> None:
+    assert glance.version("http://127.0.0.1:port") is None
+    assert not glance.listens("http://[::1")
 
 
 def test_a_server_that_accepts_and_stays_silent_costs_the_timeout_and_no_more() -> None:
@@ -280,15 +300,15 @@ def test_a_server_that_accepts_and_stays_silent_costs_the_timeout_and_no_more() 
         mute.bind(("127.0.0.1", 0))
         mute.listen()
         started = time.perf_counter()
-        assert ollama.serving(f"http://127.0.0.1:{mute.getsockname()[1]}", "x", timeout=0.2) is None
+        assert glance.serving(f"http://127.0.0.1:{mute.getsockname()[1]}", "x", timeout=0.2) is None
         assert time.perf_counter() - started < 2
 
 
 def test_asking_what_is_served_imports_no_http_library_and_no_pydantic() -> None:
-    heavy = ("ollama", "httpx", "pydantic", "numpy", "anyio")
+    heavy = ("ollama", "httpx", "pydantic", "numpy", "anyio", "http.client", "email")
     code = (
-        "import sys; from jessy_build.packaging import ollama as o;"
-        "o.serving('http://127.0.0.1:9', 'x');"
+        "import sys; from jessy_build.packaging import glance;"
+        "glance.serving('http://127.0.0.1:9', 'x');"
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -317,8 +337,8 @@ def test_a_real_deployment_goes_live_and_a_failed_one_changes_nothing(
 ) -> None:
     done = ollama.deploy(order(ollama_server, smollm2, bos="<|im_start|>"), quiet)
     assert done.answer
-    assert ollama.serving(ollama_server, "jessy:v2") == done.digest
-    assert ollama.serving(ollama_server, "jessy:latest") == done.digest
+    assert glance.serving(ollama_server, "jessy:v2") == done.digest
+    assert glance.serving(ollama_server, "jessy:latest") == done.digest
     live = shown(ollama_server, "jessy:v2")
     assert (live["system"], live["template"]) == (SYSTEM, CHATML)
 
@@ -344,8 +364,8 @@ def test_a_real_deployment_goes_live_and_a_failed_one_changes_nothing(
         ollama.deploy(order(ollama_server, broken), quiet)
 
     # Neither did anything to what is live, nor left a candidate behind.
-    assert ollama.serving(ollama_server, "jessy:v2") == done.digest
-    assert ollama.serving(ollama_server, "jessy:v2-candidate") is None
+    assert glance.serving(ollama_server, "jessy:v2") == done.digest
+    assert glance.serving(ollama_server, "jessy:v2-candidate") is None
     assert shown(ollama_server, "jessy:v2")["template"] == CHATML
 
 
@@ -361,7 +381,7 @@ def test_few_shot_turns_and_system_are_in_the_prompt_that_the_server_sends(
     done = ollama.deploy(
         order(ollama_server, smollm2, model="few", modelfile=made, expected_prompts=prompts), quiet
     )
-    assert ollama.serving(ollama_server, "few:v2") == done.digest
+    assert glance.serving(ollama_server, "few:v2") == done.digest
 
 
 @pytest.mark.real
