@@ -6,15 +6,14 @@ connection, and many answers share one.
 """
 
 import json
-import sqlite3
-import threading
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
-from jessy_build.engine import disk
+from jessy_build.engine.database import Database
 from jessy_build.example import request_digest
 
 SCHEMA = """
@@ -62,11 +61,9 @@ class Answers:
     """Safe for threads, and for several processes on one machine."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-        self._db.execute("pragma journal_mode=wal")
         # An answer was paid for: it must outlive a power cut, not only a kill.
-        self._db.execute("pragma synchronous=full")
+        self._db = Database(path, "full")
+        self._rows, self._parsed = self._db.rows, self._db.parsed
         self._known: set[str] = set()
 
     def close(self) -> None:
@@ -85,14 +82,14 @@ class Answers:
             for a in answers
         ]
         new = {stem: q for stem, q in questions.items() if stem not in self._known}
-        with self._lock, disk.writing(self._db):
-            self._db.executemany("insert or replace into replies values (?,?,?,?,?,?)", rows)
-            self._db.executemany(
+        with self._db.writing() as db:
+            db.executemany("insert or replace into replies values (?,?,?,?,?,?)", rows)
+            db.executemany(
                 "insert or ignore into questions values (?,?)",
                 [(stem, _text(question)) for stem, question in new.items()],
             )
             for entry in spent:
-                self._add_spent(entry)
+                self._add_spent(db, entry)
         self._known.update(new)
 
     def usable(self, stems: Sequence[str]) -> set[tuple[str, int]]:
@@ -123,7 +120,7 @@ class Answers:
             json.dumps(stems),
         )
         for stem, sample, attempt, usable, reply, made_at in rows:
-            yield Answer(stem, sample, attempt, bool(usable), json.loads(reply), made_at)
+            yield Answer(stem, sample, attempt, bool(usable), self._parsed(reply), made_at)
 
     def one(self, stem: str, sample: int, attempt: int) -> Answer | None:
         sql = (
@@ -131,7 +128,7 @@ class Answers:
             " where stem = ? and sample = ? and attempt = ?"
         )
         for usable, reply, made_at in self._rows(sql, stem, sample, attempt):
-            return Answer(stem, sample, attempt, bool(usable), json.loads(reply), made_at)
+            return Answer(stem, sample, attempt, bool(usable), self._parsed(reply), made_at)
         return None
 
     def to(self, request: str) -> Answer | None:
@@ -141,7 +138,7 @@ class Answers:
             " where instr(reply, ?) limit 1"
         )
         for stem, sample, attempt, usable, reply, made_at in self._rows(sql, f'"{request}"'):
-            return Answer(stem, sample, attempt, bool(usable), json.loads(reply), made_at)
+            return Answer(stem, sample, attempt, bool(usable), self._parsed(reply), made_at)
         return None
 
     def forget(self, before: float, spared: Container[str], *, dry_run: bool) -> int:
@@ -152,39 +149,33 @@ class Answers:
         rows = self._rows("select stem, sample, attempt from replies where made_at < ?", before)
         gone = [row for row in rows if request_digest(*row) not in spared]
         if gone and not dry_run:
-            with self._lock, disk.writing(self._db):
+            with self._db.writing() as db:
                 sql = "delete from replies where stem = ? and sample = ? and attempt = ?"
-                self._db.executemany(sql, gone)
-                self._db.execute(
-                    "delete from questions where stem not in (select stem from replies)"
-                )
+                db.executemany(sql, gone)
+                db.execute("delete from questions where stem not in (select stem from replies)")
             self._known.clear()
         return len(gone)
 
     def question(self, stem: str) -> Any | None:
         rows = self._rows("select question from questions where stem = ?", stem)
-        return json.loads(rows[0][0]) if rows else None
+        return self._parsed(rows[0][0]) if rows else None
 
     def spent(self, build: int | None = None) -> list[Spent]:
         """By build, step and model; of all builds when none is named."""
         sql = "select build, step, teacher, model, measures from spent"
         rows = self._rows(f"{sql} where build = ?", build) if build else self._rows(sql)
-        return [Spent(b, step, who, model, json.loads(m)) for b, step, who, model, m in rows]
+        return [Spent(b, step, who, model, self._parsed(m)) for b, step, who, model, m in rows]
 
-    def _add_spent(self, entry: Spent) -> None:
+    def _add_spent(self, db: Connection, entry: Spent) -> None:
         key = (entry.build, entry.step, entry.teacher, entry.model)
-        found = self._db.execute(
+        found = db.execute(
             "select measures from spent where build = ? and step = ? and teacher = ? and model = ?",
             key,
         ).fetchone()
-        sums = json.loads(found[0]) if found else {}
+        sums = self._parsed(found[0]) if found else {}
         for name, amount in entry.measures.items():
             sums[name] = sums.get(name, 0) + amount
-        self._db.execute("insert or replace into spent values (?,?,?,?,?)", (*key, _text(sums)))
-
-    def _rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(sql, args).fetchall()
+        db.execute("insert or replace into spent values (?,?,?,?,?)", (*key, _text(sums)))
 
 
 def _text(value: Any) -> str:

@@ -6,14 +6,13 @@ what was decided. Rows of a running build also hold what they name: `forget` lea
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Any, Literal
 
 from jessy_build.engine import locks
+from jessy_build.engine.database import Database
 
 Outcome = Literal["started", "ran", "reused", "failed"]
 
@@ -54,13 +53,9 @@ class Decided:
 class Decisions:
     """A part of the ledger: it reads and writes through the ledger's own connection."""
 
-    def __init__(
-        self,
-        rows: Callable[..., list[tuple[Any, ...]]],
-        writing: Callable[[], AbstractContextManager[Connection]],
-    ) -> None:
-        self._rows = rows
-        self._writing = writing
+    def __init__(self, database: Database) -> None:
+        self._rows, self._writing = database.rows, database.writing
+        self._parsed = database.parsed
 
     def note(self, decided: Decided) -> bool:
         """Whether the artifact is there, seen in the same transaction.
@@ -88,7 +83,7 @@ class Decisions:
     def of_build(self, build: int) -> dict[str, Decided]:
         """By step, in the order in which they were decided."""
         rows = self._rows(f"select {COLUMNS} from decisions where build = ? order by at", build)
-        return {row[1]: _decided(row) for row in rows}
+        return {row[1]: self._decided(row) for row in rows}
 
     def steps(self, recipe: str) -> list[str]:
         """Every step that a build of this recipe has come to, in the order of the last ones."""
@@ -101,7 +96,7 @@ class Decisions:
     def users(self, key: str) -> list[Decided]:
         """The builds that made the artifact or found it, newest first."""
         sql = f"select {COLUMNS} from decisions where key = ? order by build desc"
-        return [_decided(row) for row in self._rows(sql, key)]
+        return [self._decided(row) for row in self._rows(sql, key)]
 
     def last(self, recipe: str, step: str, before: int | None = None) -> Decided | None:
         """The newest decision about the step in the builds of this recipe."""
@@ -110,7 +105,7 @@ class Decisions:
             " (select id from builds where recipe = ? and id < ?) order by build desc limit 1"
         )
         rows = self._rows(sql, step, recipe, before or 1 << 62)
-        return _decided(rows[0]) if rows else None
+        return self._decided(rows[0]) if rows else None
 
     def maker(self, key: str, until: int) -> Decided | None:
         """The build that made the artifact which a build found: the last one that ran the step."""
@@ -119,7 +114,7 @@ class Decisions:
             " order by build desc limit 1"
         )
         rows = self._rows(sql, key, until)
-        return _decided(rows[0]) if rows else None
+        return self._decided(rows[0]) if rows else None
 
     def alive(self, root: Path) -> set[int]:
         """The builds at work now: each holds its lock. One that says it runs and holds none is
@@ -145,15 +140,15 @@ class Decisions:
             )
             db.execute("delete from running where build = ?", (build,))
 
+    def _decided(self, row: tuple[Any, ...]) -> Decided:
+        build, step, key, outcome, reason, measured, at = row
+        told = (self._parsed(reason), self._parsed(measured))
+        return Decided(build, step, key, outcome, *told, at)
+
 
 def lock_of(root: Path, name: str) -> Path:
     """What a build of the store at `root` holds while it lives."""
     return root / "running" / name
-
-
-def _decided(row: tuple[Any, ...]) -> Decided:
-    build, step, key, outcome, reason, measured, at = row
-    return Decided(build, step, key, outcome, json.loads(reason), json.loads(measured), at)
 
 
 def _text(value: Any) -> str:

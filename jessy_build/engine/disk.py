@@ -1,10 +1,6 @@
 """What the operating system refuses, in words that say what to do."""
 
 import errno
-import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 from jessy_build.diagnostics import StepError
 
@@ -29,18 +25,3 @@ def no_space() -> StepError:
 
 def means_full(text: str) -> bool:
     return any(words in text for words in FULL_WORDS)
-
-
-@contextmanager
-def writing(db: sqlite3.Connection) -> Iterator[None]:
-    """One transaction: all of it, or nothing. A full disk is an OSError, as everywhere else."""
-    try:
-        db.execute("begin immediate")
-        yield
-        db.execute("commit")
-    except BaseException as error:
-        with suppress(sqlite3.OperationalError):
-            db.execute("rollback")
-        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        raise

@@ -3,14 +3,13 @@
 In the ledger's own file, and only once a shared store was named.
 """
 
-import sqlite3
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
-from jessy_build.engine import disk
+from jessy_build.engine.database import Database
 
 SCHEMA = (
     "create table if not exists shared_stores (store text primary key) without rowid",
@@ -44,9 +43,7 @@ class Known:
 
     def __init__(self, path: Path, store: str) -> None:
         self._store = store
-        self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-        self._db.execute("pragma synchronous=normal")
+        self._db = Database(path, "normal")
         if not self._registered():
             self._register()
 
@@ -63,14 +60,14 @@ class Known:
         return {name for (name,) in rows}
 
     def note(self, *names: str) -> None:
-        with self._lock, disk.writing(self._db):
+        with self._db.writing() as db:
             for name in names:
-                self._note(name)
+                self._note(db, name)
 
     def forget(self, name: str) -> None:
         sql = "delete from shared_holds where store = ? and name = ?"
-        with self._lock, disk.writing(self._db):
-            self._db.execute(sql, (self._store, name))
+        with self._db.writing() as db:
+            db.execute(sql, (self._store, name))
 
     def unshared(self, limit: int) -> list[Line]:
         """Answers that the shared store lacks, those to one question side by side."""
@@ -82,51 +79,49 @@ class Known:
         return [Line(*row) for row in self._rows(sql, limit)]
 
     def sent(self, segment: str, lines: Iterable[Line]) -> None:
-        with self._lock, disk.writing(self._db):
-            self._shared(lines)
-            self._note(segment)
+        with self._db.writing() as db:
+            self._shared(db, lines)
+            self._note(db, segment)
 
     def take(self, segment: str, lines: Sequence[Line]) -> None:
         """Add what came from there. An answer that is here already stays as it is."""
-        with self._lock, disk.writing(self._db):
-            self._db.executemany(
+        with self._db.writing() as db:
+            db.executemany(
                 "insert or ignore into questions values (?,?)",
                 [(line.stem, line.question) for line in lines],
             )
-            self._db.executemany(
+            db.executemany(
                 "insert or ignore into replies values (?,?,?,?,?,?)",
                 [(x.stem, x.sample, x.attempt, x.usable, x.reply, x.made_at) for x in lines],
             )
-            self._shared(lines)
-            self._note(segment)
+            self._shared(db, lines)
+            self._note(db, segment)
 
     def _registered(self) -> bool:
         tables = "select 1 from sqlite_master where name = 'replies_unshared'"
-        with self._lock:
-            if not self._db.execute(tables).fetchone():
-                return False
-            return bool(self._rows("select 1 from shared_stores where store = ?"))
+        if not self._db.rows(tables):
+            return False
+        return bool(self._rows("select 1 from shared_stores where store = ?"))
 
     def _register(self) -> None:
         """From now on it is noted which answers this store lacks: at first, all."""
-        with self._lock, disk.writing(self._db):
+        with self._db.writing() as db:
             for sql in SCHEMA:
-                self._db.execute(sql)
-            self._db.execute("insert or ignore into shared_stores values (?)", (self._store,))
-            self._db.execute(
+                db.execute(sql)
+            db.execute("insert or ignore into shared_stores values (?)", (self._store,))
+            db.execute(
                 "insert or ignore into unshared select ?, stem, sample, attempt from replies",
                 (self._store,),
             )
 
-    def _note(self, name: str) -> None:
-        self._db.execute("insert or ignore into shared_holds values (?,?)", (self._store, name))
+    def _note(self, db: Connection, name: str) -> None:
+        db.execute("insert or ignore into shared_holds values (?,?)", (self._store, name))
 
-    def _shared(self, lines: Iterable[Line]) -> None:
-        self._db.executemany(
+    def _shared(self, db: Connection, lines: Iterable[Line]) -> None:
+        db.executemany(
             "delete from unshared where store = ? and stem = ? and sample = ? and attempt = ?",
             [(self._store, line.stem, line.sample, line.attempt) for line in lines],
         )
 
     def _rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(sql, (self._store, *args)).fetchall()
+        return self._db.rows(sql, self._store, *args)

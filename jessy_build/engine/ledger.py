@@ -1,16 +1,14 @@
 """The one SQLite file of a store: artifacts by key, builds, file digests. See also `answers`."""
 
 import json
-import sqlite3
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jessy_build.engine import answers, decisions, disk
+from jessy_build.engine import answers, decisions
+from jessy_build.engine.database import Database
 
 VERSION = 5
 """Of the tables. An older file gets what it lacks; what was paid for is never dropped."""
@@ -83,18 +81,16 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-        self._db.execute("pragma journal_mode=wal")
-        self._db.execute("pragma synchronous=normal")
+        self._db = Database(path, "normal")
+        self._rows, self._writing, self._parsed = self._db.rows, self._db.writing, self._db.parsed
         self._bring_up_to_date()
         self.answers = answers.Answers(path)
-        self.decisions = decisions.Decisions(self._rows, self._writing)
+        self.decisions = decisions.Decisions(self._db)
 
     def _bring_up_to_date(self) -> None:
         if self._rows("pragma user_version")[0][0] >= VERSION:
             return
-        self._db.executescript(SCHEMA)
+        self._db.run(SCHEMA)
         with self._writing() as db:
             if "about" not in {row[1] for row in db.execute("pragma table_info(artifacts)")}:
                 db.execute("alter table artifacts add column about text not null default '{}'")
@@ -104,15 +100,6 @@ class Ledger:
         self.answers.close()
         self._db.close()
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, disk.writing(self._db):
-            yield self._db
-
-    def _rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(sql, args).fetchall()
-
     def artifact(self, key: str) -> Artifact | None:
         rows = self._rows(
             "select key, step, kind, tree, facts, seconds, made_at, preimage, about"
@@ -121,7 +108,7 @@ class Ledger:
         )
         if not rows:
             return None
-        return _artifact(rows[0])
+        return self._artifact(rows[0])
 
     def add_artifact(self, artifact: Artifact) -> None:
         row = (
@@ -144,7 +131,7 @@ class Ledger:
         return any(
             made["version"] == version and made["params"] == wanted
             for (text,) in self._rows("select preimage from artifacts where kind = ?", kind)
-            for made in (json.loads(text),)
+            for made in (self._parsed(text),)
         )
 
     def forget_artifact(self, key: str) -> None:
@@ -154,7 +141,7 @@ class Ledger:
     def latest(self, recipe: str) -> dict[str, tuple[str, list[str]]]:
         """Step → (key, reasons) of the last build of this recipe that finished the step."""
         rows = self._rows("select step, key, reasons from latest where recipe = ?", recipe)
-        return {step: (key, json.loads(reasons)) for step, key, reasons in rows}
+        return {step: (key, self._parsed(reasons)) for step, key, reasons in rows}
 
     def set_latest(self, recipe: str, step: str, key: str, reasons: list[str]) -> None:
         text = json.dumps(reasons, ensure_ascii=False)
@@ -169,7 +156,7 @@ class Ledger:
             kind,
             limit,
         )
-        return [_artifact(row) for row in rows]
+        return [self._artifact(row) for row in rows]
 
     def begin_build(
         self, recipe: str, name: str, version: str, config: Mapping[str, Any], lock: str = ""
@@ -201,7 +188,7 @@ class Ledger:
         )
         where = " where recipe = ?" if recipe else ""
         rows = self._rows(f"{sql}{where} order by id desc", *([recipe] if recipe else []))
-        return [_build(row) for row in rows]
+        return [self._build(row) for row in rows]
 
     def note(self, name: str) -> bytes | None:
         rows = self._rows("select value from notes where name = ?", name)
@@ -250,7 +237,7 @@ class Ledger:
     def trees(self) -> list[dict[str, str]]:
         """Path → sha256 of every artifact that exists."""
         rows = self._rows("select tree from artifacts")
-        return [{path: file[0] for path, file in json.loads(tree).items()} for (tree,) in rows]
+        return [{path: file[0] for path, file in self._parsed(tree).items()} for (tree,) in rows]
 
     def named_keys(self) -> set[str]:
         """What the last build of each recipe was made of."""
@@ -260,18 +247,17 @@ class Ledger:
         """Another number than before, once another process has written."""
         return int(self._rows("pragma data_version")[0][0])
 
+    def _artifact(self, row: tuple[Any, ...]) -> Artifact:
+        key, step, kind, tree, facts, seconds, made_at, preimage, about = row
+        files = {path: (file[0], file[1]) for path, file in self._parsed(tree).items()}
+        return Artifact(
+            *(key, step, kind, files, self._parsed(facts), seconds, made_at),
+            self._parsed(preimage),
+            self._parsed(about),
+        )
 
-def _artifact(row: tuple[Any, ...]) -> Artifact:
-    key, step, kind, tree, facts, seconds, made_at, preimage, about = row
-    files = {path: (file[0], file[1]) for path, file in json.loads(tree).items()}
-    return Artifact(
-        *(key, step, kind, files, json.loads(facts), seconds, made_at),
-        json.loads(preimage),
-        json.loads(about),
-    )
-
-
-def _build(row: tuple[Any, ...]) -> Build:
-    id, recipe, name, version, status, started, seconds, config, steps = row
-    made = json.loads(steps or "{}")
-    return Build(id, recipe, name, version, status, started, seconds, json.loads(config), made)
+    def _build(self, row: tuple[Any, ...]) -> Build:
+        id, recipe, name, version, status, started, seconds, config, steps = row
+        made = self._parsed(steps or "{}")
+        asked = self._parsed(config)
+        return Build(id, recipe, name, version, status, started, seconds, asked, made)
