@@ -121,6 +121,7 @@ def _plan_all(
     if args.output:
         variants.the_one(workspaces, args.recipe)
     decided = [(workspace, workspace.decisions(args.until)) for workspace in workspaces]
+    _warn(workspaces, console)
     _tell_of_shared(workspaces[0], console)
     if args.json:
         console.json_document(outcomes.plans(args.recipe, decided))
@@ -138,6 +139,15 @@ def _tell_of_shared(workspace: "Workspace", console: "Console") -> None:
     """A build tells it as events; a plan has none."""
     for note in workspace.store.shared.notes() if workspace.store.shared else ():
         console.warn(f"shared store: {note}")
+
+
+def _warn(workspaces: "Sequence[Workspace]", console: "Console") -> None:
+    """What `check` would say of recipes that can be built; scripts read it there."""
+    from jessy_build.recipe.load import source_lines
+
+    warnings = dict.fromkeys(w for one in workspaces for w in one.loaded.warnings)
+    if warnings and not console.json:
+        console.diagnostics(list(warnings), source_lines(()))
 
 
 def _save_plan(
