@@ -10,44 +10,40 @@ key of its own pre-image. What fails is said, left aside, and made again here. A
 there, a build goes on here: a shared store that cannot be used is one line of warning.
 """
 
-import json
-import math
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jessy_build import digest
 from jessy_build.engine import depot as depots
+from jessy_build.engine.courier import NAME, Courier
 from jessy_build.engine.depot import Depot, Refused
 from jessy_build.engine.events import Event, StepNote, StepProgress
-from jessy_build.engine.known import Known, Line
+from jessy_build.engine.known import Known
 from jessy_build.engine.ledger import Artifact
-from jessy_build.example import Reply, request_digest
+from jessy_build.engine.packed import (
+    SHA256,
+    Wrong,
+    artifact_of,
+    lines_of,
+    row_of,
+    segment_of,
+)
 
 if TYPE_CHECKING:
     from jessy_build.engine.store import Store
 
-NAME = "shared store"
-"""What its notes are said under, where a step's name would stand."""
 SEGMENT = 1_000
 """Answers in one log segment, at most."""
 ANSWERS_WANTED = "answers wanted"
 """What is noted when artifacts came from there, until the answers have come, too."""
 AT_ONCE = 8
 """Log segments read at the same time."""
-SHA256 = re.compile(r"[0-9a-f]{64}")
-LOGIN = re.compile(r"(://)[^/\s\"@]*@")
 
 
 class Lost(Exception):
     """The shared store should have this file, and it cannot be had from there; says why."""
-
-
-class Wrong(Exception):
-    """A row or a segment that is not what its name says; says why."""
 
 
 def join(store: "Store", address: str, origin: Path, *, offline: bool) -> None:
@@ -278,208 +274,9 @@ class Shared:
             self._notes.append(text)
 
 
-class Courier:
-    """Carries finished artifacts to the shared store, one after the other, behind the build's back.
-
-    A daemon: an interrupted build does not wait for it, and the next one brings what is missing.
-    """
-
-    LOOK_SECONDS = 0.2
-
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
-        self._lock = threading.Lock()
-        self._waiting: list[Artifact] = []
-        self._thread: threading.Thread | None = None
-        self._handed: set[str] = set()
-        self._done = self._now = self._total = 0
-
-    def hand(self, artifact: Artifact) -> None:
-        with self._lock:
-            if _holding(artifact) in self._handed:
-                return
-            self._handed.add(_holding(artifact))
-            self._waiting.append(artifact)
-            self._total += _bytes(artifact)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._carry, name=NAME, daemon=True)
-                self._thread.start()
-
-    def settle(self) -> None:
-        while (thread := self._thread) is not None:
-            thread.join(self.LOOK_SECONDS)
-            if thread.is_alive():
-                self._shared.progress(NAME, self._done + self._now, self._total, "sharing")
-        # Answers of a step that failed belong to no artifact, and were paid for all the same.
-        self._guarded(self._shared.push_answers)
-
-    def _carry(self) -> None:
-        while (artifact := self._next()) is not None:
-            self._guarded(self._shared.push_answers)
-            self._guarded(self._shared.push, artifact, self._told)
-            self._done, self._now = self._done + _bytes(artifact), 0
-
-    def _next(self) -> Artifact | None:
-        with self._lock:
-            if self._waiting:
-                return self._waiting.pop(0)
-            self._thread = None
-            return None
-
-    def _told(self, done: int) -> None:
-        self._now = done
-
-    def _guarded(self, action: Callable[..., None], *args: Any) -> None:
-        try:
-            action(*args)
-        except Exception as error:
-            self._shared.gave_up(error)
-
-
-# Rows
-
-
-def row_of(artifact: Artifact) -> bytes:
-    """Raises Wrong for an artifact that no reader would take."""
-    facts = LOGIN.sub(r"\1", json.dumps(artifact.facts, ensure_ascii=False))
-    row = {
-        "key": artifact.key,
-        "step": artifact.step,
-        "kind": artifact.kind,
-        "tree": dict(artifact.tree),
-        "facts": json.loads(facts),
-        "seconds": artifact.seconds,
-        "made_at": artifact.made_at,
-        "preimage": dict(artifact.preimage),
-        "about": dict(artifact.about),
-    }
-    body = json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    content = digest.of_bytes(body).encode() + b"\n" + body
-    artifact_of(artifact.key, content)
-    return content
-
-
-def artifact_of(key: str, content: bytes) -> Artifact:
-    """The artifact in a row; raises Wrong unless the row is whole and belongs to this key."""
-    first, _, body = content.partition(b"\n")
-    if first != digest.of_bytes(body).encode():
-        raise Wrong("was damaged in the shared store")
-    try:
-        row = json.loads(body)
-        preimage = row["preimage"]
-        if row["key"] != key or digest.of_value(preimage) != key:
-            raise Wrong("has a key that is not the digest of its own pre-image")
-        artifact = Artifact(
-            *(key, _text(row["step"]), _text(row["kind"]), tree_of(row["tree"])),
-            *(_mapping(row["facts"]), _number(row["seconds"]), _number(row["made_at"])),
-            *(_mapping(preimage), _mapping(row["about"])),
-        )
-        if (preimage["kind"], type(preimage["version"])) != (artifact.kind, int):
-            raise Wrong("has another kind than its own pre-image")
-        _mapping(preimage["params"]), _mapping(preimage["inputs"])
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise Wrong("is not written as a row") from None
-    return artifact
-
-
-def tree_of(tree: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
-    """Paths that stay below the folder they are laid out in, each a file and none a folder too."""
-    files = {}
-    for path, (sha256, size) in tree.items():
-        parts = path.split("/")
-        if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts):
-            raise Wrong(f"holds the path {path!r}, which leads elsewhere")
-        if "\0" in path or "\\" in path:
-            raise Wrong(f"holds the path {path!r}, which no file can have")
-        if not SHA256.fullmatch(sha256) or type(size) is not int or size < 0:
-            raise ValueError(size)
-        files[path] = (sha256, size)
-    for path in files:
-        if any(str(parent) in files for parent in Path(path).parents):
-            raise Wrong(f"holds {path!r} below a file")
-    return files
-
-
-# Log segments
-
-
-def segment_of(lines: Sequence[Line]) -> bytes:
-    """JSON lines: each question once, its answers behind it."""
-    text = []
-    for stem, answers in groupby(sorted(lines, key=_order), key=lambda line: line.stem):
-        group = list(answers)
-        text.append(f'{{"stem":{json.dumps(stem)},"question":{group[0].question}}}\n')
-        for line in group:
-            head = json.dumps([line.sample, line.attempt, bool(line.usable), line.made_at])
-            text.append(f'{{"stem":{json.dumps(stem)},"as":{head},"reply":{line.reply}}}\n')
-    return "".join(text).encode("utf-8", "surrogatepass")
-
-
-def lines_of(sha256: str, content: bytes) -> list[Line]:
-    """The answers in a segment; raises Wrong unless it is whole and each has its question."""
-    if digest.of_bytes(content) != sha256:
-        raise Wrong("were damaged in the shared store")
-    try:
-        return list(_lines(content.decode("utf-8", "surrogatepass")))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise Wrong("are not written as answers") from None
-
-
-def _lines(text: str) -> Iterator[Line]:
-    questions: dict[str, str] = {}
-    for each in text.split("\n")[:-1]:
-        row = json.loads(each)
-        stem = row["stem"]
-        if "question" in row:
-            if digest.of_value(row["question"]) != stem:
-                raise ValueError("not the digest of its question")
-            questions[stem] = _compact(row["question"])
-            continue
-        sample, attempt, usable, made_at = row["as"]
-        reply = Reply.of(row["reply"])
-        if type(sample) is not int or type(attempt) is not int:
-            raise TypeError(row["as"])
-        if reply.request != request_digest(stem, sample, attempt):
-            raise ValueError("not the answer to its question")
-        _text(reply.text), _text(reply.model), _number(reply.seconds)
-        yield Line(
-            *(stem, sample, attempt, usable is True and reply.stop == "end"),
-            *(_compact(row["reply"]), _number(made_at), questions[stem]),
-        )
-
-
 def _behind(done: int, told: Callable[[int], None]) -> Callable[[int], None]:
     """Tells of one file when so many bytes of others are done already."""
     return lambda now: told(done + now)
-
-
-def _order(line: Line) -> tuple[str, int, int]:
-    return (line.stem, line.sample, line.attempt)
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(value)
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(value)
-    return value
-
-
-# Names
 
 
 def _row_name(key: str) -> str:
@@ -498,7 +295,3 @@ def _holding(artifact: Artifact) -> str:
 
 def _stem(segment: str) -> str:
     return segment.removeprefix("answers/").removesuffix(".jsonl")
-
-
-def _bytes(artifact: Artifact) -> int:
-    return sum(size for _, size in artifact.tree.values())

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from jessy_build.diagnostics import MissingPackage, StepError
-from jessy_build.engine import depot, known, shared
+from jessy_build.engine import bucket, depot, known, packed, shared
 from jessy_build.engine.answers import Answer
 from jessy_build.engine.events import StepProgress
+from jessy_build.engine.folder import Folder
 from jessy_build.engine.kind import Job
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Reuse
@@ -182,13 +183,13 @@ def test_every_byte_of_a_row_is_watched(tmp_path: Path, folder: Place) -> None:
     assert len(rows) == 3
     for name in rows:
         key, content = _key(name), folder.read(name)
-        assert isinstance(shared.artifact_of(key, content), Artifact)
+        assert isinstance(packed.artifact_of(key, content), Artifact)
         for position in range(len(content)):
             for bits in (1, 0x20, 0x80):
-                with pytest.raises(shared.Wrong):
-                    shared.artifact_of(key, _flipped(content, position, bits))
-            with pytest.raises(shared.Wrong):
-                shared.artifact_of(key, content[:position])
+                with pytest.raises(packed.Wrong):
+                    packed.artifact_of(key, _flipped(content, position, bits))
+            with pytest.raises(packed.Wrong):
+                packed.artifact_of(key, content[:position])
 
 
 def test_a_damaged_row_is_named_left_aside_and_written_anew(tmp_path: Path, place: Place) -> None:
@@ -201,7 +202,7 @@ def test_a_damaged_row_is_named_left_aside_and_written_anew(tmp_path: Path, plac
         assert len(world.kind.ran) == 1, "only what the row stood for"
         assert any(_key(name)[:12] in text and "damaged" in text for text in notes(world))
         assert world.text(result, "s2") == "abc"
-        assert shared.artifact_of(_key(name), place.read(name)), "it was mended"
+        assert packed.artifact_of(_key(name), place.read(name)), "it was mended"
     third = sharing.world(tmp_path / "three", place.address)
     build(third, ABC)
     assert third.kind.ran == [] and notes(third) == []
@@ -269,7 +270,7 @@ def test_a_row_under_another_key_is_not_used(tmp_path: Path, place: Place) -> No
     first = sharing.world(tmp_path / "one", place.address)
     made = build(first, chain("a"))
     wanted = chain("z").steps[0].action({}).key
-    stolen = shared.row_of(made.made["s0"])
+    stolen = packed.row_of(made.made["s0"])
     place.write(f"v1/rows/{wanted[:2]}/{wanted[2:]}.json", stolen)
     world = sharing.world(tmp_path / "two", place.address)
     assert world.text(build(world, chain("z")), "s0") == "z"
@@ -281,8 +282,8 @@ def test_a_row_that_claims_a_key_which_is_not_its_own_is_not_used(tmp_path: Path
     artifact = World(tmp_path / "one").build(chain("a")).made["s0"]
     for change in ({"params": {"text": "z"}}, {"version": 2}, {"inputs": {"x": "0" * 64}}):
         row = _row(artifact, preimage={**artifact.preimage, **change})
-        with pytest.raises(shared.Wrong, match="pre-image"):
-            shared.artifact_of(artifact.key, row)
+        with pytest.raises(packed.Wrong, match="pre-image"):
+            packed.artifact_of(artifact.key, row)
 
 
 PATHS = [
@@ -296,8 +297,8 @@ def test_a_path_that_leads_elsewhere_is_refused(tmp_path: Path, path: str) -> No
     (tmp_path / "one").mkdir()
     artifact = World(tmp_path / "one").build(chain("a")).made["s0"]
     row = _row(artifact, tree={path: artifact.tree["text"]})
-    with pytest.raises(shared.Wrong):
-        shared.artifact_of(artifact.key, row)
+    with pytest.raises(packed.Wrong):
+        packed.artifact_of(artifact.key, row)
 
 
 @pytest.mark.parametrize(
@@ -320,14 +321,14 @@ def test_a_path_that_leads_elsewhere_is_refused(tmp_path: Path, path: str) -> No
 def test_a_row_of_another_shape_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     (tmp_path / "one").mkdir()
     artifact = World(tmp_path / "one").build(chain("a")).made["s0"]
-    with pytest.raises(shared.Wrong):
-        shared.artifact_of(artifact.key, _row(artifact, **change))
+    with pytest.raises(packed.Wrong):
+        packed.artifact_of(artifact.key, _row(artifact, **change))
 
 
 @pytest.mark.parametrize("body", [b"", b"[" * 100_000, b"\xff\xfe", b"{}", b"null", b"[]"])
 def test_a_row_that_is_none_is_refused(body: bytes) -> None:
-    with pytest.raises(shared.Wrong):
-        shared.artifact_of("0" * 64, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    with pytest.raises(packed.Wrong):
+        packed.artifact_of("0" * 64, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
 # Answers
@@ -372,10 +373,10 @@ def test_every_byte_of_a_segment_is_watched(tmp_path: Path, folder: Place) -> No
     build(first, chain("a"))
     (name,) = folder.names("answers/")
     content = folder.read(name)
-    assert len(shared.lines_of(Path(name).stem, content)) == 2
+    assert len(packed.lines_of(Path(name).stem, content)) == 2
     for position in range(len(content)):
-        with pytest.raises(shared.Wrong):
-            shared.lines_of(Path(name).stem, _flipped(content, position))
+        with pytest.raises(packed.Wrong):
+            packed.lines_of(Path(name).stem, _flipped(content, position))
     folder.write(name, _flipped(content, 100))
     second = sharing.world(tmp_path / "two", folder.address)
     build(second, chain("b"))
@@ -384,9 +385,9 @@ def test_every_byte_of_a_segment_is_watched(tmp_path: Path, folder: Place) -> No
 
 
 def test_an_answer_to_another_question_is_refused() -> None:
-    right = shared.segment_of([_line("hello", 0)])
+    right = packed.segment_of([_line("hello", 0)])
     sha256 = hashlib.sha256(right).hexdigest()
-    assert len(shared.lines_of(sha256, right)) == 1
+    assert len(packed.lines_of(sha256, right)) == 1
     for old, new in (
         (b'"hello"', b'"other"'),  # the question is not what the stem stands for
         (b'"as":[0,', b'"as":[1,'),  # the answer belongs to another sample
@@ -395,8 +396,8 @@ def test_an_answer_to_another_question_is_refused() -> None:
     ):
         assert old in right
         wrong = right.replace(old, new)
-        with pytest.raises(shared.Wrong, match="not written as answers"):
-            shared.lines_of(hashlib.sha256(wrong).hexdigest(), wrong)
+        with pytest.raises(packed.Wrong, match="not written as answers"):
+            packed.lines_of(hashlib.sha256(wrong).hexdigest(), wrong)
 
 
 def test_many_answers_go_in_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,7 +443,7 @@ def test_a_dead_server_is_one_line_and_the_build_goes_on(
 def test_a_server_that_never_answers_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(depot, "WAIT_SECONDS", 1)
+    monkeypatch.setattr(bucket, "WAIT_SECONDS", 1)
     with S3Server() as server, socket.create_server(("127.0.0.1", 0)) as silent:
         silent_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         for name, value in {**server.environment, "AWS_ENDPOINT_URL": silent_url}.items():
@@ -595,10 +596,10 @@ def _whole(place: Place) -> int:
         assert hashlib.sha256(content).hexdigest() == sha256, "a file that is not what it says"
     rows = place.names("rows/")
     for name in rows:
-        artifact = shared.artifact_of(_key(name), place.read(name))
+        artifact = packed.artifact_of(_key(name), place.read(name))
         assert {sha256 for sha256, _ in artifact.tree.values()} <= objects
     for name in place.names("answers/"):
-        shared.lines_of(Path(name).stem, place.read(name))
+        packed.lines_of(Path(name).stem, place.read(name))
     return len(rows)
 
 
@@ -609,7 +610,7 @@ def test_a_folder_is_named_in_several_ways(tmp_path: Path) -> None:
     wanted = (tmp_path / "a b").resolve()
     for address in (str(wanted), f"file://{wanted}", f"file://{tmp_path}/a%20b", "a b", "./a b"):
         found = depot.at(address, tmp_path)
-        assert isinstance(found, depot.Folder) and found.root == wanted, address
+        assert isinstance(found, Folder) and found.root == wanted, address
 
 
 @pytest.mark.parametrize(
@@ -681,9 +682,9 @@ def test_a_login_in_what_was_measured_is_not_shared(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     made = World(tmp_path / "one").build(chain("a")).made["s0"]
     host = f"http://me:{SECRET}@ollama.example:11434"
-    row = shared.row_of(Artifact(**{**made.__dict__, "facts": {"host": host, "note": "a@b"}}))
+    row = packed.row_of(Artifact(**{**made.__dict__, "facts": {"host": host, "note": "a@b"}}))
     assert SECRET.encode() not in row and b"http://ollama.example" in row
-    assert shared.artifact_of(made.key, row).facts["note"] == "a@b"
+    assert packed.artifact_of(made.key, row).facts["note"] == "a@b"
 
 
 def test_no_key_is_written_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -772,7 +773,7 @@ def _line(prompt: str, sample: int) -> known.Line:
 
 def _row(artifact: Artifact, **change: Any) -> bytes:
     """A row with another content and the right first line, as somebody might write it by hand."""
-    row = json.loads(shared.row_of(artifact).partition(b"\n")[2])
+    row = json.loads(packed.row_of(artifact).partition(b"\n")[2])
     body = json.dumps({**row, **change}).encode()
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
