@@ -7,7 +7,6 @@ its line out of the table, and the field's `exclude` out of the model.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, NamedTuple, get_args
 
@@ -123,7 +122,7 @@ def used(root: Node) -> Iterator[Used]:
         field, values = _parted(key)
         for place in _places(root, tuple(field.split("."))):
             written = source.plain(tree.node(root, place))
-            if values is not None and not fnmatchcase(str(written), values):
+            if values is not None and not _fits(str(written), values):
                 continue
             if written != _default(field):
                 yield Used(place, None if values is None else str(written), later)
@@ -137,7 +136,7 @@ def refuses(path: Path, value: str | None = None) -> bool:
         if len(words) != len(path) or (values is None) != (value is None):
             continue
         named = all(w in ("*", str(segment)) for w, segment in zip(words, path, strict=True))
-        if named and (value is None or (values not in (None, "*") and fnmatchcase(value, values))):
+        if named and (value is None or (values not in (None, "*") and _fits(value, values))):
             return True
     return False
 
@@ -186,6 +185,11 @@ def classes_in(annotation: Any) -> list[type[BaseModel]]:
     return [cls for inner in get_args(annotation) for cls in classes_in(inner)]
 
 
+def _fits(value: str, values: str) -> bool:
+    """`values` is one value, or how all that are meant begin: `ollama:*`."""
+    return value.startswith(values[:-1]) if values.endswith("*") else value == values
+
+
 def _parted(key: str) -> tuple[str, str | None]:
     field, equals, values = key.partition("=")
     return field, values if equals else None
@@ -213,7 +217,7 @@ def _default(field: str) -> Any:
 def _may_be(info: FieldInfo, values: str) -> bool:
     """Of the kinds of a teacher, each has a class of its own."""
     known = [value for value in get_args(info.annotation) if isinstance(value, str)]
-    return not known or any(fnmatchcase(value, values) for value in known)
+    return not known or any(_fits(value, values) for value in known)
 
 
 def _name(cls: type[BaseModel], word: str) -> str:

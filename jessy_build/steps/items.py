@@ -288,9 +288,11 @@ def about(loaded: "LoadedRecipe", category: str) -> dict[str, Any]:
     """What the recipe says about the category's rows, in its own words: to tell what changed."""
     recipe, wanted = loaded.recipe, loaded.recipe.categories[category]
     block = f"categories.{category}"
+    # By the recipe's own writer: that of a category would have to be made first.
+    one = recipe.model_dump(mode="json", exclude_none=True, include={"categories": {category}})
     said = {
         f"{block}.{name}": value
-        for name, value in wanted.model_dump(mode="json", exclude_none=True).items()
+        for name, value in one["categories"][category].items()
         if name != "prompt"
     }
     teacher = recipe.teachers[wanted.teacher]
