@@ -24,8 +24,9 @@ SCHEMAS = Path(__file__).parent.parent.parent / "schemas"
 LOCK = "recipe.lock.yaml"
 ALL = {
     *("fetch", "convert", "generate:smalltalk", "validate", "assemble"),
-    *("train", "fuse", "gguf", "evaluate", "deploy", "report"),
+    *("train", "fuse", "gguf", "evaluate", "deploy"),
 }
+"""Not the report: it hangs on every other step, so no two branches would agree about it."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,8 @@ def test_a_build_leaves_a_block_for_each_step_with_the_key_that_the_store_has(
     lock = read(built)
     ledger = Ledger(built.root / ".jessy" / "ledger.sqlite")
     (build,) = ledger.builds()
-    assert {step: block.key for step, block in lock.steps.items()} == build.steps
+    made = {step: key for step, key in build.steps.items() if step != "report"}
+    assert {step: block.key for step, block in lock.steps.items()} == made
     assert set(lock.steps) == ALL
     assert (lock.name, lock.version) == ("tiny", "v1")
 
@@ -160,7 +162,7 @@ def test_until_a_step_keeps_the_blocks_that_are_still_true(project: Project) -> 
     project.edit("temperature: 0.2", "temperature: 0.9")
     assert project.run("build", "recipe.yaml", "--until", "gguf").ran == []
     kept = read(project).steps
-    assert set(kept) == ALL - {"deploy", "report"}
+    assert set(kept) == ALL - {"deploy"}
     assert kept == {step: before[step] for step in kept}
 
     project.edit("rank: 4", "rank: 2")
