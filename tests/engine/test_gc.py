@@ -218,9 +218,10 @@ def test_a_lock_whose_file_is_removed_still_lets_only_one_in(tmp_path: Path) -> 
                     inside[0] += 1
                     most[0] = max(most[0], inside[0])
                 time.sleep(0.001)
-                (tmp_path / "locks/k").unlink()
                 with guard:
                     inside[0] -= 1
+                # The last thing that a holder does: from here on a newcomer may enter.
+                (tmp_path / "locks/k").unlink()
 
     threads = [threading.Thread(target=enter) for _ in range(4)]
     for thread in threads:
