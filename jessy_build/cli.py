@@ -103,7 +103,10 @@ def plan(args: argparse.Namespace, console: "Console") -> int:
     decisions = workspace.decisions(args.until)
     _tell_of_shared(workspace, console)
     if args.json:
-        console.json_document(explain.to_json(explain.document(workspace, decisions)))
+        from jessy_build.steps import plan_document
+
+        document = plan_document.document(workspace, decisions)
+        console.json_document(plan_document.to_json(document))
     for line in explain.lines(workspace, decisions, args.full):
         console.line(line)
     if args.output:

@@ -1,8 +1,7 @@
-"""A plan in words and in JSON: what will run, what may, what is cached, why, and what it takes."""
+"""A plan in words: what will run, what may, what is cached, why, and what it takes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from jessy_build import units
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse, Run, WillRun
@@ -19,41 +18,6 @@ WORTH_SAYING = 1.0
 """Seconds. The concise plan is silent about what takes less."""
 
 Word = Literal["run", "may run", "cached"]
-
-
-@dataclass(frozen=True)
-class Changed:
-    """A field of the recipe, its value at the last build and now, and where it stands."""
-
-    field: str
-    old: Any
-    new: Any
-    where: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A step, what is decided about it, and why."""
-
-    step: str
-    decision: Word
-    because: str
-    changes: tuple[Changed, ...]
-    estimate: Estimate | None
-    """Absent for a cached step. A figure that is null is unknown."""
-
-
-@dataclass(frozen=True)
-class Document:
-    """What `plan --json` prints."""
-
-    format: Literal[2]
-    recipe: str
-    name: str
-    version: str
-    steps: tuple[Entry, ...]
-    total: Estimate
-    """Over the steps that surely run."""
 
 
 def lines(workspace: Workspace, decisions: Mapping[str, Decision], full: bool) -> Iterator[str]:
@@ -73,32 +37,6 @@ def lines(workspace: Workspace, decisions: Mapping[str, Decision], full: bool) -
     yield _totals(decisions, estimates)
 
 
-def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> Document:
-    recipe = workspace.loaded.recipe
-    estimates = estimate.of(workspace, decisions)
-    return Document(
-        format=2,
-        recipe=workspace.id,
-        name=recipe.name,
-        version=recipe.version,
-        steps=tuple(
-            Entry(
-                step=name,
-                decision=word(decision),
-                because=because(decision),
-                changes=tuple(changed(workspace, workspace.plan[name], decision)),
-                estimate=estimates.get(name),
-            )
-            for name, decision in decisions.items()
-        ),
-        total=estimate.total(estimates, decisions)[0],
-    )
-
-
-def to_json(document: Document) -> dict[str, Any]:
-    return asdict(document)
-
-
 def word(decision: Decision) -> Word:
     if isinstance(decision, Reuse):
         return "cached"
@@ -111,14 +49,6 @@ def because(decision: Decision) -> str:
     if isinstance(decision, MayRun):
         return f"if the output of {_few(decision.because)} changes"
     return ""
-
-
-def changed(workspace: Workspace, step: Step, decision: Decision) -> Iterator[Changed]:
-    if isinstance(decision, Run | WillRun):
-        for change in decision.reason.changes:
-            yield Changed(
-                change.field, change.old, change.new, where(workspace, step, change.field)
-            )
 
 
 def where(workspace: Workspace, step: Step, field: str) -> str:

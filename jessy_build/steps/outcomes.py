@@ -14,7 +14,7 @@ from jessy_build.engine.events import Event
 from jessy_build.engine.rebuild import Decision
 from jessy_build.engine.schedule import Result
 from jessy_build.plan.step import Plan
-from jessy_build.steps import builds, explain
+from jessy_build.steps import builds, plan_document
 from jessy_build.steps.builds import Workspace
 
 
@@ -59,7 +59,7 @@ class Plans:
 
     format: Literal[1]
     recipe: str
-    builds: Mapping[str, explain.Document]
+    builds: Mapping[str, plan_document.Document]
     """By their labels."""
 
 
@@ -117,7 +117,7 @@ def plans(
     recipe: str, decided: Sequence[tuple[Workspace, Mapping[str, Decision]]]
 ) -> dict[str, Any]:
     documents = {
-        workspace.loaded.variant: explain.document(workspace, decisions)
+        workspace.loaded.variant: plan_document.document(workspace, decisions)
         for workspace, decisions in decided
     }
     return asdict(Plans(1, recipe, documents))

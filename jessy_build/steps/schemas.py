@@ -15,7 +15,7 @@ def recipe() -> str:
 
 
 def plan() -> str:
-    from jessy_build.steps.explain import Document
+    from jessy_build.steps.plan_document import Document
 
     return _of(Document, "jessy plan --json")
 

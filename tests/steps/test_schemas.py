@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from jessy_build.steps import schemas
-from jessy_build.steps.explain import Document
+from jessy_build.steps.plan_document import Document
 from tests.steps.project import Project
 
 PUBLISHED = Path(__file__).parent.parent.parent / "schemas"

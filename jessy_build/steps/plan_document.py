@@ -1,0 +1,81 @@
+"""A plan as `plan --json` prints it; schemas/plan.schema.json says what each field means."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from jessy_build.engine.rebuild import Decision, Run, WillRun
+from jessy_build.plan.step import Step
+from jessy_build.steps import estimate, explain
+from jessy_build.steps.builds import Workspace
+from jessy_build.steps.estimate import Estimate
+from jessy_build.steps.explain import Word
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A field of the recipe, its value at the last build and now, and where it stands."""
+
+    field: str
+    old: Any
+    new: Any
+    where: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A step, what is decided about it, and why."""
+
+    step: str
+    decision: Word
+    because: str
+    changes: tuple[Changed, ...]
+    estimate: Estimate | None
+    """Absent for a cached step. A figure that is null is unknown."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """What `plan --json` prints."""
+
+    format: Literal[2]
+    recipe: str
+    name: str
+    version: str
+    steps: tuple[Entry, ...]
+    total: Estimate
+    """Over the steps that surely run."""
+
+
+def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> Document:
+    recipe = workspace.loaded.recipe
+    estimates = estimate.of(workspace, decisions)
+    return Document(
+        format=2,
+        recipe=workspace.id,
+        name=recipe.name,
+        version=recipe.version,
+        steps=tuple(
+            Entry(
+                step=name,
+                decision=explain.word(decision),
+                because=explain.because(decision),
+                changes=tuple(_changed(workspace, workspace.plan[name], decision)),
+                estimate=estimates.get(name),
+            )
+            for name, decision in decisions.items()
+        ),
+        total=estimate.total(estimates, decisions)[0],
+    )
+
+
+def to_json(document: Document) -> dict[str, Any]:
+    return asdict(document)
+
+
+def _changed(workspace: Workspace, step: Step, decision: Decision) -> Iterator[Changed]:
+    if isinstance(decision, Run | WillRun):
+        for change in decision.reason.changes:
+            yield Changed(
+                change.field, change.old, change.new, explain.where(workspace, step, change.field)
+            )
