@@ -1,7 +1,7 @@
 """Locks that are files, held by the kernel (flock): they end with the process that holds them.
 
-Whoever holds a lock may remove its file, as the last thing done under it. One who waited for it sees that and starts anew, so two
-never hold two different files of one name.
+Whoever holds a lock may remove its file, as the last thing done under it. One who waited for it
+sees that and starts anew, so two never hold two different files of one name.
 """
 
 import fcntl
