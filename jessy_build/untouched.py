@@ -134,4 +134,4 @@ def _holds(effect: Mapping[str, Any] | None) -> bool:
 
     if effect["digest"] is None:
         return not glance.listens(effect["host"])
-    return glance.serving(effect["host"], effect["tag"]) == effect["digest"]
+    return bool(glance.serving(effect["host"], effect["tag"]) == effect["digest"])

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
 from pydantic_core import CoreSchema, core_schema
 
 from jessy_build.config import Config
-from jessy_build.packaging import modelfile
+from jessy_build.packaging import config as serving
 from jessy_build.teachers import Config as KnownTeacher
 from jessy_build.trainers import config as training
 
@@ -372,7 +372,7 @@ class Export(Config):
     a weight. Vectors stay f32."""
 
 
-class Modelfile(modelfile.Config):
+class Modelfile(serving.Config):
     """What Ollama is told about the model."""
 
     # Wider than what the packaging can do: `later` refuses the rest.

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from jessy_build.packaging import modelfile
-from jessy_build.packaging.modelfile import Config, Message, Modelfile, Parameters
+from jessy_build.packaging.config import Config, Parameters
+from jessy_build.packaging.modelfile import Message, Modelfile
 from jessy_build.recipe.documented import documentation
 from tests import ollama_server
 from tests.required import missing

@@ -7,7 +7,7 @@ import pytest
 
 import jessy_build
 from jessy_build.diagnostics import RecipeError
-from jessy_build.packaging.modelfile import Parameters
+from jessy_build.packaging.config import Parameters
 from jessy_build.recipe import later, model
 from jessy_build.recipe.load import load
 from tests.recipe import walk
