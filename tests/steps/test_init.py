@@ -34,7 +34,7 @@ def test_the_commented_teacher_of_a_new_project_works_once_uncommented(tmp_path:
     project.write(head + model + rest)
     done = project.run("check", "recipe.yaml")
     assert done.code == 0, done.err
-    assert "20 items: 20 to ask" in project.run("plan", "recipe.yaml").out
+    assert "20 items from 20 prompts: 20 to ask" in project.run("plan", "recipe.yaml").out
 
 
 def test_init_never_writes_into_a_folder_with_something_in_it(tmp_path: Path) -> None:
