@@ -70,6 +70,18 @@ class Project:
         (root / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         return project
 
+    @classmethod
+    def asking(cls, root: Path, teacher: str, recipe: str, **templates: str) -> "Project":
+        """Rows from the teacher at that address, and no base: enough up to the data set."""
+        (root / "base").mkdir()
+        (root / "Justfile").touch()
+        for name, text in templates.items():
+            (root / f"{name}.j2").write_text(text, encoding="utf-8")
+        env = {"ANTHROPIC_BASE_URL": teacher, "ANTHROPIC_API_KEY": "sk-ant-test-0123456789"}
+        project = cls(root, env)
+        project.write(recipe)
+        return project
+
     def write(self, text: str) -> None:
         (self.root / "recipe.yaml").write_text(text, encoding="utf-8")
 

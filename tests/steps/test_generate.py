@@ -1,6 +1,5 @@
 """Answers are paid for once: counted at a loopback Messages API behind the real SDK."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,21 +30,14 @@ UNTIL = ("build", "recipe.yaml", "--until", "assemble")
 
 
 @pytest.fixture
-def server() -> Iterator[messages_api.MessagesServer]:
-    with messages_api.MessagesServer() as running:
-        yield running
-
-
-@pytest.fixture
 def project(tmp_path: Path, server: messages_api.MessagesServer) -> Project:
-    (tmp_path / "base").mkdir()
-    (tmp_path / "Justfile").touch()
-    (tmp_path / "ask.j2").write_text("A line about {{ topic.name }}, number {{ ordinal }}.")
-    (tmp_path / "deep.j2").write_text("Something deep, number {{ ordinal }}.")
-    env = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "sk-ant-test-0123456789"}
-    project = Project(tmp_path, env)
-    project.write(RECIPE)
-    return project
+    return Project.asking(
+        tmp_path,
+        server.url,
+        RECIPE,
+        ask="A line about {{ topic.name }}, number {{ ordinal }}.",
+        deep="Something deep, number {{ ordinal }}.",
+    )
 
 
 def asks(project: Project, server: messages_api.MessagesServer) -> int:

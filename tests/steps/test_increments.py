@@ -1,7 +1,6 @@
 """Only what is new is asked, whatever is edited: counted at a loopback Messages API."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,22 +36,15 @@ train: {steps: 1}
 
 
 @pytest.fixture
-def server() -> Iterator[messages_api.MessagesServer]:
-    with messages_api.MessagesServer() as running:
-        yield running
-
-
-@pytest.fixture
 def project(tmp_path: Path, server: messages_api.MessagesServer) -> Project:
-    (tmp_path / "base").mkdir()
-    (tmp_path / "Justfile").touch()
     text = "About {{ topic.name }} in {{ language }}, {{ complexity }}."
-    (tmp_path / "talk.j2").write_text(f"Small talk. {text}")
-    (tmp_path / "deep.j2").write_text(f"Depth. {text} Number {{{{ ordinal }}}}.")
-    env = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "sk-ant-test-0123456789"}
-    project = Project(tmp_path, env)
-    project.write(RECIPE)
-    return project
+    return Project.asking(
+        tmp_path,
+        server.url,
+        RECIPE,
+        talk=f"Small talk. {text}",
+        deep=f"Depth. {text} Number {{{{ ordinal }}}}.",
+    )
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,21 +36,14 @@ UNTIL = ("build", "recipe.yaml", "--until", "assemble")
 
 
 @pytest.fixture
-def server() -> Iterator[messages_api.MessagesServer]:
-    with messages_api.MessagesServer() as running:
-        yield running
-
-
-@pytest.fixture
 def project(tmp_path: Path, server: messages_api.MessagesServer) -> Project:
-    (tmp_path / "base").mkdir()
-    (tmp_path / "Justfile").touch()
-    (tmp_path / "system.j2").write_text("You are {{ persona.name }}.\nBe brief.\n")
-    (tmp_path / "ask.j2").write_text("Write one line.\nAbout {{ topic.name }}.\nBe kind.\n")
-    env = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "sk-ant-test-0123456789"}
-    project = Project(tmp_path, env)
-    project.write(RECIPE)
-    return project
+    return Project.asking(
+        tmp_path,
+        server.url,
+        RECIPE,
+        system="You are {{ persona.name }}.\nBe brief.\n",
+        ask="Write one line.\nAbout {{ topic.name }}.\nBe kind.\n",
+    )
 
 
 def plan_of(project: Project, *words: str) -> str:
