@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from jessy_build.masking import masked
@@ -72,6 +71,8 @@ def render(diagnostic: Diagnostic, lines: Callable[[str], Sequence[str]]) -> str
 
 def near(word: str, names: Iterable[str]) -> str:
     """A hint, where one of the names is so close that it must have been meant."""
+    from difflib import get_close_matches
+
     close = get_close_matches(word, list(names), n=1, cutoff=0.7)
     return f"did you mean '{close[0]}'?" if close else ""
 

@@ -6,7 +6,8 @@ carets stay under what they mean; masking it again changes nothing.
 
 import re
 
-KEY = re.compile(
+# Compiled when the first text is shown, not when a plan starts.
+KEY = (
     # As the well-known issuers begin theirs; the beginning tells which key is meant, and is shown.
     r"(?P<issuer>(?<![A-Za-z0-9])(?:sk-(?:ant-)?|hf_|gh[pousr]_|github_pat_|xox[abprs]-|AKIA|AIza))"
     r"[A-Za-z0-9_*-]{3,}"
@@ -17,19 +18,17 @@ KEY = re.compile(
     r"[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"']?)"
     r"(?(any)[^\s\"',{}\[\]]{16,}|(?:(?<=[\"'])[^\"']{4,}|[^\s\"',{}\[\]]{4,}))"
 )
-NAMES = re.compile(
-    r"(?i:key|token|secret|password|passwd|credentials?)$|^(?i:key|token|secret|auth)[_-]"
-)
+NAMES = r"(?i:key|token|secret|password|passwd|credentials?)$|^(?i:key|token|secret|auth)[_-]"
 HINT = "keys come from the environment: set ANTHROPIC_API_KEY (or HF_TOKEN), and remove this one"
 
 
 def masked(text: str) -> str:
-    return KEY.sub(_starred, text)
+    return re.sub(KEY, _starred, text)
 
 
 def names_a_key(field: str) -> bool:
     """Whether a field of this name would be meant for a key."""
-    return NAMES.search(field) is not None
+    return re.search(NAMES, field) is not None
 
 
 def _starred(match: re.Match[str]) -> str:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,8 @@ def fetch(order: Fetch) -> Fetched:
             f"{where} is not in the store, and JESSY_OFFLINE forbids to fetch it",
             hint="unset JESSY_OFFLINE for one build; later ones need no network",
         )
+    from importlib.util import find_spec
+
     if find_spec("huggingface_hub") is None:
         raise MissingPackage(
             "huggingface_hub", needed_for=where, install="uv pip install 'jessy-build[mlx]'"

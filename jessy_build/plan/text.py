@@ -1,6 +1,5 @@
 """How two texts differ, in a few lines that stand in a plan."""
 
-import difflib
 from collections.abc import Iterator
 
 
@@ -11,6 +10,8 @@ def is_text(value: object) -> bool:
 
 def changed_lines(old: str, new: str, most: int | None = None) -> Iterator[str]:
     """`- ` and `+ ` lines with one line around them; what lies between is `…`."""
+    import difflib
+
     lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), n=1, lineterm=""))[2:]
     shown = lines[1:] if most is None else lines[1 : 1 + most]
     for line in shown:

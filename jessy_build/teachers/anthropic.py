@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
@@ -306,6 +305,8 @@ def _did_you_mean(model: str) -> str:
     from anthropic.types import model_param
 
     known = [name for part in get_args(model_param.ModelParam) for name in get_args(part)]
+    from difflib import get_close_matches
+
     close = get_close_matches(model, known, n=1)
     return f"did you mean '{close[0]}'?" if close else "look up the model's id in your account"
 

@@ -22,12 +22,6 @@ class Malformed(Exception):
         self.reason = reason
 
 
-class _Turns(BaseModel):
-    """Servers promise the schema and do not always keep it: every answer is checked again."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
-
-
 def example_schema(turns: int = 1) -> Mapping[str, Any]:
     """A question and its answer, or several in turn, as the JSON schema of structured output.
 
@@ -65,9 +59,11 @@ def _names(turns: int) -> tuple[str, ...]:
 
 
 @cache
-def _shape(turns: int) -> type[_Turns]:
+def _shape(turns: int) -> type[BaseModel]:
+    """Servers promise the schema and do not always keep it: every answer is checked again."""
     fields: dict[str, Any] = dict.fromkeys(_names(turns), (str, ...))
-    return create_model("Turns", __base__=_Turns, **fields)
+    strictly = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
+    return create_model("Turns", __config__=strictly, **fields)
 
 
 def _first(error: ValidationError) -> str:

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -298,6 +297,8 @@ class _Content:
         for key in found:
             if key in known:
                 continue
+            from difflib import get_close_matches
+
             close = get_close_matches(key, known, n=1)
             meant.update(close)
             self.line.say(
