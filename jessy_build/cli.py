@@ -5,6 +5,7 @@
 """
 
 import argparse
+import copy
 import errno
 import gc
 import os
@@ -12,6 +13,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -36,9 +38,21 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # What start-up and a recipe make stays to the end: to look for rubbish among it takes a fifth
     # of a `plan`. What works longer turns the search on again.
     gc.disable()
-    code = run(sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
+    code = run(words)
+    if words[:1] in (["check"], ["plan"]):
+        _end_at_once(code)
     gc.freeze()
     sys.exit(code)
+
+
+def _end_at_once(code: int) -> None:
+    """Do not take a recipe down object by object, only to end. What these commands write they have
+    committed: a kill would hurt it no more."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -54,7 +68,7 @@ def run(argv: Sequence[str]) -> int:
 
     with Console(json=getattr(args, "json", False)) as console:
         try:
-            return int(args.command(args, console))
+            return _done(args, console)
         except RecipeError as error:
             from jessy_build.recipe.load import source_lines
 
@@ -72,6 +86,22 @@ def run(argv: Sequence[str]) -> int:
             return _refused(console, error)
         except Exception:
             return _bug(console)
+
+
+def _done(args: argparse.Namespace, console: "Console") -> int:
+    """The command; from its start once more where a damaged ledger had to be mended first."""
+    try:
+        return int(args.command(copy.copy(args), console))
+    except Exception as error:
+        from jessy_build.engine.database import LedgerDamaged
+
+        if not isinstance(error, LedgerDamaged):
+            raise
+        from jessy_build.engine import mend
+
+        if mended := mend.mend(error):
+            console.warn(mended.problem, mended.hint)
+    return int(args.command(args, console))
 
 
 def check(args: argparse.Namespace, console: "Console") -> int:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 ROOM = 1 << 16
 """Bytes. With less left on the disk, whatever SQLite complains of is the want of room."""
+MAGIC = b"SQLite format 3\0"
 BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 BROKEN_WORDS = ("no such table", "no such column", "Could not decode")
 """What SQLite says of a file whose own description of itself is gone."""
@@ -25,7 +26,8 @@ class LedgerDamaged(Exception):
         super().__init__(f"{path} is damaged: {why}")
         self.path = path
         self.inode = inode
-        """Of the file as it was found damaged: another process may have mended it by now."""
+        """Of the file as it was found damaged, 0 where there is none: another process may have
+        mended it by now."""
         self.why = why
 
 
@@ -39,7 +41,7 @@ class Database:
             )
             self._db.execute("pragma journal_mode=wal")
             self._db.execute(f"pragma synchronous={synchronous}")
-        self._inode = _inode(path)
+        self._inode = inode(path)
 
     def close(self) -> None:
         self._db.close()
@@ -88,14 +90,16 @@ class Database:
             raise
 
     def _damaged(self, why: str) -> LedgerDamaged:
-        return LedgerDamaged(self.path, getattr(self, "_inode", 0) or _inode(self.path), why)
+        return LedgerDamaged(self.path, getattr(self, "_inode", 0) or inode(self.path), why)
 
 
-def _inode(path: Path) -> int:
+def inode(path: Path) -> int:
+    """Which file bears the name now; 0 for none, and for one with nothing in it."""
     try:
-        return path.stat().st_ino
+        found = path.stat()
     except OSError:
         return 0
+    return found.st_ino if found.st_size >= len(MAGIC) else 0
 
 
 def _is_full(folder: Path) -> bool:

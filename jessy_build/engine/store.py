@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from jessy_build import digest
 from jessy_build.diagnostics import StepError
 from jessy_build.engine import locks
+from jessy_build.engine.database import LedgerDamaged, inode
 from jessy_build.engine.ledger import Artifact, Ledger
 from jessy_build.plan.step import Action, Step
 
@@ -42,6 +43,7 @@ class Damaged(StepError):
 class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
+        _must_have_its_ledger(root)
         try:
             self.ledger = Ledger(root / "ledger.sqlite")
         except OSError as error:
@@ -277,6 +279,13 @@ def link(source: Path, target: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _must_have_its_ledger(root: Path) -> None:
+    """Objects, and nothing that says what they are: somebody or something took it away."""
+    path, objects = root / "ledger.sqlite", root / "objects"
+    if not inode(path) and objects.is_dir() and any(objects.iterdir()):
+        raise LedgerDamaged(path, 0, "it is empty" if path.exists() else "it is missing")
 
 
 def _sweep(folder: Path) -> None:
