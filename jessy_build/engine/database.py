@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-ROOM = 1 << 16
-"""Bytes. With less left on the disk, whatever SQLite complains of is the want of room."""
+from jessy_build.engine import disk
+
 MAGIC = b"SQLite format 3\0"
 BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 BROKEN_WORDS = ("no such table", "no such column", "Could not decode")
@@ -83,7 +82,7 @@ class Database:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in BROKEN or any(words in str(error) for words in BROKEN_WORDS):
                 raise self._damaged(str(error)) from error
-            if code == sqlite3.SQLITE_FULL or _is_full(self.path.parent):
+            if code == sqlite3.SQLITE_FULL or disk.is_full(self.path.parent):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             if isinstance(error, sqlite3.OperationalError):
                 raise OSError(errno.EIO, str(error), str(self.path)) from error
@@ -100,10 +99,3 @@ def inode(path: Path) -> int:
     except OSError:
         return 0
     return found.st_ino if found.st_size >= len(MAGIC) else 0
-
-
-def _is_full(folder: Path) -> bool:
-    try:
-        return shutil.disk_usage(folder).free < ROOM
-    except OSError:
-        return False

@@ -1,12 +1,17 @@
 """What the operating system refuses, in words that say what to do."""
 
 import errno
+import shutil
+from pathlib import Path
 
 from jessy_build.diagnostics import StepError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_WORDS = ("No space left on device", "Disk quota exceeded")
 """How it reads where only the text has come back, from a child process or a library."""
+
+ROOM = 1 << 16
+"""Bytes that must be left."""
 
 
 def refusal(error: OSError) -> StepError:
@@ -25,3 +30,21 @@ def no_space() -> StepError:
 
 def means_full(text: str) -> bool:
     return any(words in text for words in FULL_WORDS)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether so little is left that whatever fails now may well fail for that."""
+    try:
+        return shutil.disk_usage(folder).free < ROOM
+    except OSError:
+        return False
+
+
+def blamed(error: StepError, folder: Path) -> StepError:
+    """The same error, with the full disk named where it is the cause, or may be."""
+    if means_full(error.problem):
+        return no_space()
+    if is_full(folder):
+        full = no_space()
+        return StepError(f"{error.problem}; {full.problem}", hint=full.hint, log=error.log)
+    return error

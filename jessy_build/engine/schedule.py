@@ -193,9 +193,7 @@ class Scheduler:
         except OSError as error:
             raise disk.refusal(error) from error
         except StepError as error:
-            if disk.means_full(error.problem):
-                raise disk.no_space() from error
-            raise
+            raise disk.blamed(error, self.store.root) from error
         self.store.done_with(key)
         return artifact
 

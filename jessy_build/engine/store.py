@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from jessy_build import digest
 from jessy_build.diagnostics import StepError
-from jessy_build.engine import locks
+from jessy_build.engine import disk, locks
 from jessy_build.engine.database import LedgerDamaged, inode
 from jessy_build.engine.ledger import Artifact, Ledger
 from jessy_build.plan.step import Action, Step
@@ -47,6 +47,8 @@ class Store:
         try:
             self.ledger = Ledger(root / "ledger.sqlite")
         except OSError as error:
+            if error.errno in disk.FULL:
+                raise disk.no_space() from None
             raise StepError(
                 f"the store {root} cannot be used: {error.strerror}",
                 hint="set JESSY_STORE to a folder you may write to",

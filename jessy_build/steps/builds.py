@@ -151,6 +151,7 @@ def build(
 
     `locked` writes the lock file: only for a recipe as it stands in its file, with no overrides.
     """
+    from jessy_build.engine import disk
     from jessy_build.engine.events import BuildFinished, BuildStarted, StepNote
     from jessy_build.engine.schedule import Result, Scheduler
     from jessy_build.steps import lock, publish, remember
@@ -186,8 +187,10 @@ def build(
         if workspace.store.shared:
             workspace.store.shared.settle(result.made.values())
     except (StepError, OSError):
-        status = "failed"
-        raise
+        # A disk that is full has been told with the step that met it.
+        if not (result.failed and disk.is_full(workspace.store.root)):
+            status = "failed"
+            raise
     finally:
         seconds = time.monotonic() - started
         keys = {name: artifact.key for name, artifact in result.made.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jessy_build import teachers
 from jessy_build.diagnostics import StepError
+from jessy_build.engine import disk
 from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.engine.ledger import Ledger
@@ -126,7 +127,6 @@ async def _ask_all(job: Job, asking: Asking) -> Counts:
     from jessy_build.engine.journal import Journal
 
     teacher = teachers.ASKING[asking.config.kind].open(asking.config, job.settings)
-    failures: list[BaseException] = []
     queue = iter(missing)
 
     with Journal(job.answers) as journal:
@@ -134,12 +134,12 @@ async def _ask_all(job: Job, asking: Asking) -> Counts:
 
         async def work() -> None:
             for cell, ordinal, attempt in queue:
-                if failures:
+                if desk.failures:
                     return
                 try:
                     await desk.fill(cell, ordinal, attempt)
-                except (StepError, OSError) as error:
-                    failures.append(error)
+                except Exception as error:
+                    desk.failures.append(error)
 
         workers = [work() for _ in range(min(teacher.concurrency, len(missing)))]
         everything = asyncio.gather(*workers)
@@ -154,8 +154,8 @@ async def _ask_all(job: Job, asking: Asking) -> Counts:
             watch.cancel()
             await asyncio.gather(everything, watch, return_exceptions=True)
             await teacher.close()
-    if failures:
-        raise failures[0]
+    if desk.failures:
+        raise desk.failures[0]
     return counts
 
 
@@ -183,6 +183,8 @@ class _Desk:
     teacher: teachers.Teacher
     journal: "Journal"
     counts: Counts
+    failures: list[Exception] = field(default_factory=list)
+    """After the first one nothing new is asked."""
     told: float = 0.0
 
     async def fill(self, cell: Cell, ordinal: int, attempt: int) -> None:
@@ -209,6 +211,12 @@ class _Desk:
             gate(request.provider),
         )
         async with of_teacher, of_kind:
+            if self.failures:
+                # Of one that was asked while this one waited for its place.
+                raise self.failures[0]
+            if disk.is_full(self.job.work):
+                # Nobody pays for an answer that cannot be kept.
+                raise disk.no_space()
             reply = await self.teacher.ask(request)
             problem = _problem(reply, self.asking.questions.turns(cell, ordinal))
             await self.journal.add(

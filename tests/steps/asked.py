@@ -83,7 +83,7 @@ def events(out: str) -> list[dict[str, Any]]:
 
 def finished(out: str) -> list[str]:
     """The steps that a build with `--json` made itself."""
-    return [line["step"] for line in events(out) if line["event"] == "step_finished"]
+    return [line["step"] for line in events(out) if line.get("event") == "step_finished"]
 
 
 def results(project: Project) -> dict[str, bytes]:
