@@ -139,6 +139,10 @@ class StepError(Exception):
         self.log = log
 
 
+class UsageError(StepError):
+    """The words of the command line contradict each other, or one is missing. Exit code 2."""
+
+
 class StalePlan(StepError):
     """A saved plan that no longer says what would happen. Exit code 2, as for a wrong recipe."""
 

@@ -26,10 +26,11 @@ MAY_IMPORT = {
     "console": LEAVES | {"engine", "reports", "console"},
     # Asks one server whether it still serves a model; nothing else of the packaging.
     "untouched": {"places", "packaging"},
-    "cli": LEAVES
-    | CAPABILITIES
-    | {"untouched"}
-    | {"recipe", "plan", "engine", "steps", "console", "cli"},
+    # A command joins words to steps; what it shows, it shows through the console it is given.
+    "commands": {"commands", "diagnostics", "untouched"}
+    | {"recipe", "engine", "steps", "reports", "console"},
+    # Of the engine: what a refused disk means, and a ledger that is mended before the second try.
+    "cli": {"cli", "commands", "console", "diagnostics", "recipe", "engine"},
     "__main__": {"cli", "untouched"},
     "__init__": set(),
 }

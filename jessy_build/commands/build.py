@@ -1,0 +1,125 @@
+"""build: run what must run. What it leaves for the short road is noted here, too."""
+
+import argparse
+import gc
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jessy_build.commands import FAILED, OK, recipe
+
+if TYPE_CHECKING:
+    from jessy_build.console import Console
+    from jessy_build.engine.schedule import Result
+    from jessy_build.steps.builds import Workspace
+    from jessy_build.steps.saved import Saved
+
+HELP = "run what must run, from base model to report"
+EXAMPLE = "jessy build recipes/quickstart.yaml --until gguf"
+
+
+def options(sub: argparse.ArgumentParser) -> None:
+    # A saved plan names its recipe itself.
+    recipe.options(sub, optional=True)
+    sub.add_argument("--until", metavar="STEP", help="stop behind this step")
+    sub.add_argument(
+        "--plan", metavar="FILE", help="build what this plan says; refused when it is stale"
+    )
+
+
+def run(args: argparse.Namespace, console: "Console") -> int:
+    from jessy_build.steps import builds, closing, saved
+
+    planned = _planned(args)
+    began = time.time_ns()
+    if len(workspaces := recipe.workspaces(args)) > 1:
+        return _all(args, workspaces, console)
+    workspace = workspaces[0]
+    asked_as_written = not (args.set or workspace.loaded.variant)
+    if planned is not None:
+        saved.refuse_if_stale(planned, workspace, workspace.decisions(args.until))
+    gc.enable()
+    result = builds.build(workspace, console.emit, args.until, locked=asked_as_written)
+    if result.failed:
+        return FAILED
+    if result.ran:
+        console.summary(closing.summary(workspace, result))
+    else:
+        for line in closing.next_lines(workspace, result):
+            console.line(line)
+    if asked_as_written and not args.until:
+        _remember(args.recipe, workspace, result, began)
+    return OK
+
+
+def _planned(args: argparse.Namespace) -> "Saved | None":
+    """The plan that is to be built, its options in place of those of the command line."""
+    from jessy_build.diagnostics import UsageError
+    from jessy_build.steps import saved
+    from jessy_build.steps.typed import command
+
+    if args.plan is None:
+        if args.recipe is None:
+            raise UsageError(
+                "no recipe is named",
+                hint=f"{command('build')} RECIPE, or {command('build')} --plan FILE",
+            )
+        return None
+    if args.recipe is not None or saved.options_of(args, recipe.SHAPING):
+        raise UsageError(
+            "a saved plan brings its recipe and its options along",
+            hint=f"nothing beside it: {command('build', '--plan', args.plan)}",
+        )
+    planned = saved.read(Path(args.plan))
+    args.recipe = planned.recipe
+    vars(args).update(planned.options)
+    return planned
+
+
+def _all(args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "Console") -> int:
+    """The builds of a matrix one after another, and what came of each beside the others."""
+    from jessy_build.steps import outcomes
+    from jessy_build.steps.typed import command
+
+    def head(text: str) -> None:
+        console.line()
+        console.line(text)
+
+    gc.enable()
+    made = outcomes.build_all(workspaces, console.emit, head, console.step_error, args.until)
+    if args.json:
+        console.json_document(outcomes.compared(made))
+    console.line()
+    console.table(*outcomes.table(made))
+    if best := outcomes.best(made):
+        words = command("chat", args.recipe, *best.options)
+        console.line(f"\nNext:\n  {words}   talk to the one with the lowest loss")
+    return FAILED if any(outcome.status == "failed" for outcome in made) else OK
+
+
+def _remember(named: str, workspace: "Workspace", result: "Result", began: int) -> None:
+    """For the short road: what the next build and the next plan say if nothing is touched.
+
+    `began` is when the recipe was about to be read: an edit since then was not built.
+    """
+    from jessy_build import untouched
+    from jessy_build.engine.rebuild import Reuse
+    from jessy_build.steps import closing, explain
+
+    files = workspace.depends_on(result)
+    if files is not None:
+        cached = {step.name: Reuse(result.made[step.name]) for step in workspace.plan}
+        built = f"Nothing to do: {len(result.made)} steps cached"
+        untouched.remember(
+            named,
+            os.environ,
+            map(str, files),
+            closing.effect(workspace, result),
+            {
+                "build": [built, *closing.next_lines(workspace, result)],
+                "plan": list(explain.lines(workspace, cached, full=False)),
+            },
+            lambda: workspace.unchanged_since(began),
+        )
