@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, console: "Console") -> int:
     asked_as_written = not (args.set or workspace.loaded.variant)
     if planned is not None:
         saved.refuse_if_stale(planned, workspace, workspace.decisions(args.until))
-    gc.enable()
+    _work_long(workspaces, args.until)
     result = builds.build(workspace, console.emit, args.until, locked=asked_as_written)
     if result.failed:
         return FAILED
@@ -78,6 +78,14 @@ def _planned(args: argparse.Namespace) -> "Saved | None":
     return planned
 
 
+def _work_long(workspaces: "Sequence[Workspace]", until: str | None) -> None:
+    """From here on rubbish is looked for, but not among what start-up and the plans made."""
+    for workspace in workspaces:
+        workspace.until(until)
+    gc.freeze()
+    gc.enable()
+
+
 def _all(args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "Console") -> int:
     """The builds of a matrix one after another, and what came of each beside the others."""
     from jessy_build.steps import outcomes
@@ -87,7 +95,7 @@ def _all(args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "
         console.line()
         console.line(text)
 
-    gc.enable()
+    _work_long(workspaces, args.until)
     made = outcomes.build_all(workspaces, console.emit, head, console.step_error, args.until)
     if args.json:
         console.json_document(outcomes.compared(made))
