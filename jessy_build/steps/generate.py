@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import teachers
@@ -221,7 +221,7 @@ class _Desk:
             problem = _problem(reply, self.asking.questions.turns(cell, ordinal))
             await self.journal.add(
                 Answer(
-                    cell.stem(ordinal), request.sample, request.attempt, not problem, asdict(reply)
+                    cell.stem(ordinal), request.sample, request.attempt, not problem, reply.plain
                 ),
                 request.question,
                 self._spent(reply),
@@ -229,7 +229,7 @@ class _Desk:
         return problem
 
     def _spent(self, reply: Reply) -> Spent:
-        measures = {"requests": 1, "seconds": reply.seconds, **asdict(reply.usage)}
+        measures = {"requests": 1, "seconds": reply.seconds, **reply.usage.plain}
         return Spent(self.job.build, self.job.step.name, self.asking.teacher, reply.model, measures)
 
     def _tell(self) -> None:
@@ -283,7 +283,7 @@ def _examples(job: Job, asking: Asking, measured: Counter[str]) -> Iterator[Exam
                 replies.setdefault((answer.stem, answer.sample), Reply.of(answer.reply))
         for ordinal in range(cell.rows):
             reply = replies[cell.stem(ordinal), cell.sample(ordinal)]
-            measured.update({k: v for k, v in asdict(reply.usage).items() if v})
+            measured.update({k: v for k, v in reply.usage.plain.items() if v})
             origin = Origin(asking.teacher, reply.request)
             slot = asking.questions.slot(cell, ordinal)
             turns = asking.questions.turns(cell, ordinal)

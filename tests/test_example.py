@@ -1,0 +1,40 @@
+"""Rows and replies as they are written down: every field, in its order, and back again."""
+
+import json
+from dataclasses import fields
+
+from jessy_build.example import Example, Message, Origin, Reply, Usage, from_line, to_line
+
+ROW = Example(
+    id="0123456789abcdef",
+    category="smalltalk",
+    topic="selamlaşma",
+    language="tr",
+    complexity="low",
+    messages=(Message("user", 'sana "bisi" sorucam'), Message("assistant", "sor kanka ✨")),
+    origin=Origin("claude", "rows.jsonl:12"),
+    iterations=2,
+)
+REPLY = Reply("{}", "length", Usage(11, 7, 3, 1), 0.25, "claude-haiku-5-5", "f" * 64)
+
+
+def names(cls: type) -> list[str]:
+    return [field.name for field in fields(cls)]
+
+
+def test_a_row_comes_back_from_its_line() -> None:
+    assert from_line(to_line(ROW)) == ROW
+
+
+def test_a_line_holds_every_field_in_its_order() -> None:
+    row = json.loads(to_line(ROW))
+    assert list(row) == names(Example)
+    assert list(row["messages"][1]) == names(Message)
+    assert list(row["origin"]) == names(Origin)
+    assert "sor kanka ✨" in to_line(ROW)
+
+
+def test_a_reply_comes_back_from_what_is_stored_of_it() -> None:
+    assert list(REPLY.plain) == names(Reply)
+    assert list(REPLY.plain["usage"]) == names(Usage)
+    assert Reply.of(json.loads(json.dumps(REPLY.plain))) == REPLY
