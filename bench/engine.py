@@ -46,6 +46,9 @@ def task_write():
 
 
 def main() -> int:
+    if len(sys.argv) == 2:
+        print(_bare(sys.argv[1]))
+        return 0
     ours: dict[int, list[float]] = {rows: [] for rows in SIZES}
     others: dict[str, list[float]] = {"one_fsync_an_answer": [], "doit_1000_tasks": []}
     http: dict[str, list[float]] = {"engine": [], "bare_client": []}
@@ -57,7 +60,8 @@ def main() -> int:
             others["one_fsync_an_answer"].append(_synced_one_by_one(root / f"log-{number}"))
             others["doit_1000_tasks"].append(_doit(root / f"doit-{number}"))
             with _server() as url:
-                http["bare_client"].append(_bare(url))
+                bare = project.run(root, [sys.executable, __file__, url])
+                http["bare_client"].append(float(bare))
                 http["engine"].append(_engine(root / f"http-{number}", OVER_HTTP, url))
     milliseconds = {
         **{f"engine_{rows}_items": found for rows, found in ours.items()},
@@ -146,7 +150,9 @@ def _server() -> Iterator[str]:
 
 
 def _bare(url: str) -> float:
-    """The same client asks as many questions, as many at once, and keeps nothing."""
+    """The same client, loading included, asks as many questions, as many at once, and keeps
+    nothing."""
+    began = time.perf_counter()
     from jessy_build import settings
     from jessy_build.teachers import ollama
 
@@ -161,15 +167,13 @@ def _bare(url: str) -> float:
         for request in queue:
             await teacher.ask(request)
 
-    async def everything(asked: Sequence[ollama.Request]) -> float:
+    async def everything(asked: Sequence[ollama.Request]) -> None:
         queue = iter(asked)
-        began = time.perf_counter()
         await asyncio.gather(*(work(queue) for _ in range(config.concurrency)))
-        seconds = time.perf_counter() - began
         await teacher.close()
-        return seconds
 
-    return 1000 * asyncio.run(everything(requests)) / OVER_HTTP
+    asyncio.run(everything(requests))
+    return 1000 * (time.perf_counter() - began) / OVER_HTTP
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ KINDS: Mapping[str, Callable[[Path, int], Path]] = {
     "curated": items.curated,
 }
 UNTIL = ("--until", "assemble")
-FLOOR = "import yaml, pydantic; type('M', (pydantic.BaseModel,), {'__annotations__': {'a': int}})"
 
 
 def main() -> int:
@@ -58,7 +57,7 @@ def _quickstart(folder: Path) -> dict[str, Taken]:
         project.run(root, [JESSY, "build", project.RECIPE])
 
     commands = {
-        "python_yaml_pydantic": Command([sys.executable, "-c", FLOOR], root),
+        "python_yaml_pydantic": Command([sys.executable, "-c", project.FLOOR], root),
         # Built anew each time, should somebody be editing the program meanwhile.
         "untouched": Command(plan, root, before=build, said="Nothing to do"),
         "full_road_nothing_changed": Command([*plan, "--full"], root, said="Nothing to do"),

@@ -21,6 +21,8 @@ import pathlib, sys
 from tests.tiny import make_tiny_model
 make_tiny_model(pathlib.Path(sys.argv[1]))
 """
+FLOOR = "import yaml, pydantic; type('M', (pydantic.BaseModel,), {'__annotations__': {'a': int}})"
+"""The least that a program needs which reads YAML into a typed model."""
 BASE = re.compile(r"^  model: >-\n(?:    .*\n)+  sha256: .*\n  chat_template: .*\n", re.MULTILINE)
 
 

@@ -1,35 +1,25 @@
-"""How long the commands take that ask neither network nor model. Medians of 11, .pyc in place."""
+"""How long the commands take that ask neither network nor model nor store."""
 
-import statistics
-import subprocess
 import sys
-import time
-from pathlib import Path
 
-from run import HERE, keep
-
-JESSY = Path(sys.executable).with_name("jessy")
-RECIPE = "recipes/quickstart.yaml"
+import project
+from run import keep
+from timing import JESSY, Command, figures, in_turn, show
 
 
 def main() -> None:
+    here, recipe = project.REPOSITORY, project.RECIPE
     commands = {
-        "python_alone": [sys.executable, "-c", "pass"],
-        "python_yaml_pydantic": [sys.executable, "-c", "import yaml, pydantic"],
-        "version": [JESSY, "--version"],
-        "check": [JESSY, "check", RECIPE],
-        "schema": [JESSY, "schema"],
+        "python_alone": Command([sys.executable, "-c", "pass"], here),
+        "python_yaml_pydantic": Command([sys.executable, "-c", project.FLOOR], here),
+        "version": Command([JESSY, "--version"], here, said="jessy-build"),
+        "help": Command([JESSY, "--help"], here, said="usage: jessy"),
+        "check": Command([JESSY, "check", recipe], here, said="no problems"),
+        "schema": Command([JESSY, "schema"], here, said="jessy-build recipe"),
     }
-    keep("startup", {name: round(_median(words), 3) for name, words in commands.items()})
-
-
-def _median(words: list[str]) -> float:
-    times = []
-    for _ in range(12):
-        started = time.monotonic()
-        subprocess.run(words, cwd=HERE.parent, stdout=subprocess.DEVNULL, check=True)
-        times.append(time.monotonic() - started)
-    return statistics.median(times[1:])
+    taken = in_turn(commands)
+    show("start-up", taken, "python_yaml_pydantic")
+    keep("startup", {"seconds": figures(taken)})
 
 
 if __name__ == "__main__":
