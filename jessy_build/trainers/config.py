@@ -60,7 +60,7 @@ class Optimizer(config.Config):
 
 
 class Loss(config.Config):
-    """What is made small: the cross entropy of the answers' tokens, in nats. Prompts do not count."""
+    """What is made small: cross entropy of the answers' tokens, in nats. Prompts do not count."""
 
     average: Literal["token", "row"] = "token"
     """What counts alike in a batch: each answered token, or each row. By token, short answers
