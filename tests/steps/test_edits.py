@@ -5,6 +5,7 @@ counts, orders and comments, and back again. The plan and the build are those of
 """
 
 import contextlib
+import gc
 import io
 import json
 import random
@@ -123,12 +124,12 @@ def topics(doc: Doc, number: int) -> None:
         {"greetings": 5, "thanks": 1},
         {"greetings": 2, "thanks": 2},
     ][number % 5]
-    doc.recipe["categories"]["talk"]["topics"] = found
-    doc.recipe["categories"]["talk"]["count"] = sum(found.values())
+    talk = doc.recipe["categories"].setdefault("talk", {})
+    talk.update(topics=found, count=sum(found.values()))
 
 
 def count(doc: Doc, number: int) -> None:
-    doc.recipe["categories"]["deep"]["count"] = 1 + number
+    doc.recipe["categories"].setdefault("deep", {})["count"] = 1 + number
 
 
 def reorder(block: str) -> Edit:
@@ -307,6 +308,8 @@ class Truth:
         words = [word, str(self.root / "recipe.yaml"), "--until", self.until, "--json"]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = cli.run(words)
+        # A command keeps what it has loaded to its end; here hundreds of them share one process.
+        gc.unfreeze()
         return code, out.getvalue() + (err.getvalue() if code else "")
 
 
