@@ -18,8 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FORMAT = 2
-PARTS = {"format", "said_in", "env", "program", "files", "effect", "says"}
+FORMAT = 3
+AROUND = {"recipe", "project", "ledger", "said_in", "env"}
+PARTS = {"format", "program", "files", "effect", "says"} | AROUND
 RACY_NS = 50_000_000
 """A file changed this shortly before it is noted may change again without its times showing it:
 the kernel's clock for files ticks every few milliseconds."""
@@ -30,7 +31,7 @@ VARIABLES = ("JESSY_STORE", "JESSY_SHARED_STORE", "OLLAMA_HOST", "COLUMNS")
 def lines(command: str, recipe: str, env: Mapping[str, str]) -> list[str] | None:
     """What `build` or `plan` of this recipe would print, or None: take the full road."""
     note = _read(recipe, env)
-    if note is None or note["said_in"] != os.getcwd() or note["env"] != _env(env):
+    if note is None or any(note[part] != now for part, now in _around(recipe, env).items()):
         return None
     if note["program"] != _program():
         return None
@@ -65,19 +66,28 @@ def remember(
         return
     note = {
         "format": FORMAT,
-        "said_in": os.getcwd(),
-        "env": _env(env),
+        **_around(recipe, env),
         "program": _program(),
         "files": stats,
         "effect": effect,
         "says": says,
     }
-    path = _place(recipe, env)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    _write(_place(recipe, env), json.dumps(note))
+
+
+def _write(path: str, text: str) -> None:
+    """Or not: a build is not worse for a note that cannot be written."""
+    from contextlib import suppress
+
     fresh = f"{path}.{os.getpid()}"
-    with open(fresh, "w", encoding="utf-8") as file:
-        file.write(json.dumps(note))
-    os.replace(fresh, path)
+    with suppress(OSError):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(fresh, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(fresh, path)
+        return
+    with suppress(OSError):
+        os.unlink(fresh)
 
 
 def _read(recipe: str, env: Mapping[str, str]) -> Any:
@@ -94,13 +104,30 @@ def _read(recipe: str, env: Mapping[str, str]) -> Any:
 def _place(recipe: str, env: Mapping[str, str]) -> str:
     from jessy_build import places
 
-    path = os.path.realpath(recipe)
-    name = "".join(letter if letter.isalnum() else "-" for letter in path)[-120:]
-    return os.path.join(places.store_of(path, env), "untouched", f"{name}.json")
+    # For people; two recipes may share it, so the note says whose it is.
+    path = _named(recipe)
+    name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in path)[-120:]
+    return os.path.join(places.store_of(recipe, env), "untouched", f"{name}.json")
 
 
-def _env(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: env.get(name, "") for name in VARIABLES}
+def _named(recipe: str) -> str:
+    """A link stays one: what a recipe names lies beside the link, not beside what it points to."""
+    folder, name = os.path.split(recipe)
+    return os.path.join(os.path.realpath(folder), name)
+
+
+def _around(recipe: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """What the answer rests on besides files."""
+    from jessy_build import places
+
+    return {
+        "recipe": _named(recipe),
+        "project": places.project_of(recipe),
+        # Its times change with whatever is noted there; another one knows nothing of this build.
+        "ledger": (_stat(os.path.join(places.store_of(recipe, env), "ledger.sqlite")) or [0])[-1],
+        "said_in": os.getcwd(),
+        "env": {name: env.get(name, "") for name in VARIABLES},
+    }
 
 
 def _program() -> list[Any]:

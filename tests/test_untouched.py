@@ -109,6 +109,97 @@ def test_a_new_file_that_a_pattern_matches_is_seen(project: Project) -> None:
     assert "generate:smalltalk" not in project.run("build", "recipe.yaml").ran
 
 
+def test_a_new_folder_that_a_pattern_matches_is_seen(project: Project) -> None:
+    for name in ("one", "two"):
+        folder = project.root / "rows" / name
+        folder.mkdir(parents=True)
+        shutil.copy(project.root / "rows.jsonl", folder / "a.jsonl")
+        if name == "one":
+            project.edit("rows*.jsonl", "rows/*/a.jsonl")
+            assert project.run("build", "recipe.yaml").code == 0
+    assert "generate:smalltalk" in project.run("plan", "recipe.yaml").out
+
+
+def test_a_link_to_rows_that_is_put_elsewhere_is_seen(project: Project) -> None:
+    current = project.root / "rows/current.jsonl"
+    for name in ("v1", "v2"):
+        (project.root / name).mkdir()
+        shutil.copy(project.root / "rows.jsonl", project.root / name / "rows.jsonl")
+    (project.root / "rows").mkdir()
+    current.symlink_to("../v1/rows.jsonl")
+    project.edit("rows*.jsonl", "rows/current.jsonl")
+    assert project.run("build", "recipe.yaml").code == 0
+    with (project.root / "v2/rows.jsonl").open("a") as file:
+        file.write('{"user": "one more", "assistant": "gladly!", "language": "en"}\n')
+    assert short(project)
+    current.unlink()
+    current.symlink_to("../v2/rows.jsonl")
+    assert "generate:smalltalk" in project.run("plan", "recipe.yaml").out
+
+
+def test_a_link_to_a_recipe_reads_the_rows_beside_the_link(project: Project) -> None:
+    other = project.root / "other"
+    other.mkdir()
+    (other / "recipe.yaml").symlink_to("../recipe.yaml")
+    (other / "base").symlink_to("../base")
+    row = '{"user": "quite another", "assistant": "row!", "language": "en", "complexity": "low"}\n'
+    (other / "rows.jsonl").write_text(row * 2)
+    assert project.run("build", "recipe.yaml").code == 0
+    assert short(project)
+    done = project.run("plan", "other/recipe.yaml")
+    assert (done.code, "generate:smalltalk" in done.out) == (0, True)
+
+
+def test_two_recipes_of_almost_one_name_are_two(project: Project) -> None:
+    """Their notes would bear one file name."""
+    text = (project.root / "recipe.yaml").read_text(encoding="utf-8")
+    for name, temperature in (("my-bot", "0.2"), ("my_bot", "0.4")):
+        changed = text.replace("temperature: 0.2", f"temperature: {temperature}")
+        (project.root / f"{name}.yaml").write_text(changed, encoding="utf-8")
+    assert project.run("build", "my-bot.yaml").code == 0
+    assert "Nothing to do" not in project.run("plan", "my_bot.yaml").out
+
+
+def test_a_project_of_its_own_for_the_recipe_is_seen(project: Project, tmp_path: Path) -> None:
+    """With `JESSY_STORE` the store stays the same, but not the place of the results."""
+    folder = project.root / "of/many/recipes"
+    folder.mkdir(parents=True)
+    for name in ("recipe.yaml", "rows.jsonl"):
+        shutil.copy(project.root / name, folder)
+    shutil.copytree(project.root / "base", folder / "base")
+    named = "of/many/recipes/recipe.yaml"
+    project = Project(project.root, {"JESSY_STORE": str(project.root / ".jessy")})
+    assert project.run("build", named).code == 0
+    (project.root / "of/Justfile").touch()
+    assert project.run("build", named).code == 0
+    assert (project.root / "of/builds/tiny/v1/model.gguf").exists()
+
+
+def test_a_recipe_of_any_name_can_be_built(project: Project) -> None:
+    folder = project.root.joinpath(*["方" * 50] * 3)
+    folder.mkdir(parents=True)
+    recipe = (project.root / "recipe.yaml").rename(folder / "recipe.yaml")
+    (project.root / "rows.jsonl").rename(folder / "rows.jsonl")
+    (project.root / "base").rename(folder / "base")
+    done = project.run("build", str(recipe))
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_lost_ledger_is_missed(project: Project) -> None:
+    for file in (project.root / ".jessy").glob("ledger.sqlite*"):
+        file.unlink()
+    assert "the ledger of the store is gone" in project.run("plan", "recipe.yaml").err
+
+
+def test_a_note_that_cannot_be_written_is_no_failure(project: Project) -> None:
+    notes = project.root / ".jessy/untouched"
+    shutil.rmtree(notes)
+    notes.touch()
+    os.utime(project.root / "recipe.yaml")
+    done = project.run("build", "recipe.yaml")
+    assert (done.code, done.err) == (0, "")
+
+
 def test_a_removed_result_is_laid_out_again(project: Project) -> None:
     model = project.root / "builds/tiny/v1/model.gguf"
     model.unlink()

@@ -46,6 +46,8 @@ class Files:
     problems: list[Diagnostic] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
     system: str | None = None
+    system_source: str | None = None
+    """The template that `system` was rendered from."""
     data: dict[Path, Read] = field(default_factory=dict)
     """Each data file as it was read, once for all teachers that name it."""
     curated: dict[str, tuple[Row, ...]] = field(default_factory=dict)
@@ -58,6 +60,8 @@ class Files:
     base_path: Found | None = None
     digests: dict[str, str] = field(default_factory=dict)
     texts: dict[Path, str] = field(default_factory=dict)
+    named: set[Path] = field(default_factory=set)
+    """Every file as it is named, which may be a link to one of `digests`."""
     shown: dict[str, Found] = field(default_factory=dict)
     """Data files by the name that rows carry, which is the same from every working directory."""
 
@@ -83,6 +87,7 @@ class Files:
 
 def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> Files:
     files = Files(recipe, root, merged, ground)
+    files.named.update(merged.files)
     for path, sha256 in merged.files.items():
         files.digests[_name(path, ground)] = sha256
     _open_persona(files)
@@ -101,6 +106,7 @@ def _open_persona(files: Files) -> None:
     template = _template(files, ("persona", "system"), persona.system, templates.KNOWN_TO_SYSTEM)
     if template is None:
         return
+    files.system_source = template.text
     try:
         variables = {"persona": templates.persona_variables(persona)}
         files.system = templates.render(template, variables)
@@ -150,6 +156,7 @@ def _curated(files: Files, name: str, teacher: curated.Config) -> tuple[Row, ...
             files.problems.append(merge.diagnostic(problem, span, f"teachers.{name}.files"))
             files.incomplete.add(name)
             continue
+        files.named.update(match.path for match in matches)
         found.update((match.path.resolve(), match) for match in matches)
     for path, match in found.items():
         if path not in files.data:
@@ -327,11 +334,13 @@ def _text(files: Files, place: Place, text: str, limit: int) -> tuple[Found, str
 def _found(files: Files, place: Place, text: str, want: str) -> Found | None:
     span = files.span(place)
     try:
-        return paths.resolve(text, files.folder(span), files.ground, want=want)
+        found = paths.resolve(text, files.folder(span), files.ground, want=want)
     except PathProblem as problem:
         field_name = ".".join(map(str, place))
         files.problems.append(merge.diagnostic(problem, span, field_name))
         return None
+    files.named.add(found.path)
+    return found
 
 
 def _name(path: Path, ground: Ground) -> str:

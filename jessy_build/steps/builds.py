@@ -1,5 +1,6 @@
 """A recipe and its store together: what `plan`, `build`, `status` and `report` all start from."""
 
+import posixpath
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from jessy_build.engine.rebuild import Decision, Rebuilder
 from jessy_build.engine.store import Store
 from jessy_build.plan.step import Plan, Step
 from jessy_build.recipe.load import LoadedRecipe, load
+from jessy_build.recipe.paths import MAGIC
 from jessy_build.settings import Settings
 from jessy_build.steps import STEPS, plan, pools
 
@@ -82,7 +84,8 @@ class Workspace:
 
         recipe = self.loaded.recipe
         patterns = [p for t in recipe.teachers.values() if t.kind == "curated" for p in t.files]
-        if any("**" in pattern for pattern in patterns):
+        if any(MAGIC.search(posixpath.dirname(p)) or "**" in p for p in patterns):
+            # Of folders only those are watched in which something was found.
             return None
         files = self._read()
         for artifact in result.made.values():
@@ -109,6 +112,8 @@ class Workspace:
         """The user's files that this build read, and the folders they lie in."""
         source = bases.parse(self.loaded.recipe.base.model)
         files = {self.loaded.path, *(self.settings.project / name for name in self.loaded.files)}
+        # Of a link both ends: it may be put elsewhere, and what it leads to be edited.
+        files |= self.loaded.opened.named
         if source.kind in ("path", "gguf"):
             local = self.loaded.origin("base.model") / source.fields["path"]
             files |= {local, *local.rglob("*")} if local.is_dir() else {local}
