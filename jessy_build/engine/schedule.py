@@ -41,9 +41,10 @@ MENDED_AT_MOST = 2
 class InputDamaged(Exception):
     """Found only when the input was read whole; its maker has to run again."""
 
-    def __init__(self, maker: str, damage: Damaged) -> None:
+    def __init__(self, maker: str, artifact: Artifact, damage: Damaged) -> None:
         super().__init__(str(damage))
         self.maker = maker
+        self.artifact = artifact
 
 
 class Inputs(Mapping[str, Path]):
@@ -76,7 +77,7 @@ class Inputs(Mapping[str, Path]):
         # Another step may have met the damage first, and a sound one been made since.
         if self._store.find(artifact.key) == artifact:
             self._store.forget(artifact)
-        return InputDamaged(maker, damage)
+        return InputDamaged(maker, artifact, damage)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._step.needs)
@@ -295,8 +296,8 @@ class _Course:
     def _mend(self, damaged: InputDamaged) -> None:
         """Its maker runs again; all behind it are asked anew, since it may come out otherwise."""
         maker = self.plan[damaged.maker]
-        if maker.name not in self.result.made:
-            return  # Another step met the same damage: it is being mended.
+        if self.result.made.get(maker.name) != damaged.artifact:
+            return  # Another step met the same damage: it is being mended, or is already.
         self.result.made.pop(maker.name)
         self.mended[maker.name] += 1
         if self.mended[maker.name] > MENDED_AT_MOST:

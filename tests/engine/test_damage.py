@@ -5,16 +5,18 @@ And whatever is edited by hand in one of its folders never reaches a result.
 
 import json
 import shutil
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from jessy_build.engine.events import StepNote
-from jessy_build.engine.kind import Job
+from jessy_build.engine.kind import Facts, Job
 from jessy_build.engine.store import Store
 from jessy_build.plan.step import Plan, Step
-from tests.engine.world import World, chain
+from tests.engine.world import Text, World, chain
 from tests.steps import asked
 from tests.steps.project import SIGKILL, Project
 
@@ -190,22 +192,29 @@ def world(tmp_path: Path) -> World:
 
 
 def test_an_input_edited_while_a_step_reads_it_is_noticed(world: World) -> None:
-    """The step has proved its input and works on it; the edit comes between two reads."""
-    edited: list[str] = []
-
-    def edit_once(job: Job) -> None:
-        if job.step.name == "s1" and not edited:
-            file = job.inputs["before"] / "text"
-            file.chmod(0o644)
-            file.write_text("edited")
-            edited.append("s1")
-
-    world.kind.during = edit_once
+    """The step has proved its input and goes on to read it; the edit comes in between."""
+    kind = world.kind = Edited()
     result = world.build(chain("a", "b", "c"))
-    assert edited and not result.failed
+    assert kind.edited and not result.failed
     assert world.text(result, "s2") == "abc"
     assert world.kind.ran == ["s0", "s1", "s0", "s1", "s2"]
     assert any(isinstance(event, StepNote) and "damaged" in event.text for event in world.events)
+
+
+@dataclass
+class Edited(Text):
+    """Asks for the folder once, as real steps do; somebody edits it before it is read."""
+
+    edited: bool = False
+
+    def run(self, job: Job) -> Facts:
+        folders = dict(job.inputs)
+        if job.step.name == "s1" and not self.edited:
+            self.edited = True
+            file = folders["before"] / "text"
+            file.chmod(0o644)
+            file.write_text("edited")
+        return super().run(replace(job, inputs=folders))
 
 
 def test_what_is_never_sound_is_given_up_with_a_word(world: World) -> None:
@@ -262,6 +271,37 @@ def test_two_steps_that_meet_the_same_damage_have_it_mended_once(world: World) -
     result = world.build(plan, {"cpu": 1, "network": 4})
     assert not result.failed
     assert world.kind.ran.count("s0") == 1
+
+
+def test_who_meets_the_damage_late_takes_what_was_made_meanwhile(world: World) -> None:
+    """The old input is gone for good: s0 came out otherwise when another step had it mended."""
+    made = iter("ABC")
+
+    def during(job: Job) -> None:
+        if job.step.name == "s0":
+            (job.out / "mood").write_text(next(made))
+        if job.step.name == "slow":
+            deadline = time.monotonic() + 10
+            while world.store.find(first.key) in (None, first) and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+    world.kind.during = during
+    needs = {"x": "s0"}
+    plan = Plan(
+        (
+            Step("s0", "text", 1, {"text": "a"}),
+            Step("fast", "text", 1, {"text": "f"}, needs, "network"),
+            Step("slow", "text", 1, {"text": "s"}, needs, "network"),
+        )
+    )
+    first = world.build(Plan(plan.steps[:1])).made["s0"]
+    _rot(world, first.tree["mood"][0])
+    result = world.build(plan, {"cpu": 1, "network": 2})
+    assert not result.failed
+    assert world.kind.ran.count("s0") == 1
+    now = world.store.digest(result.made["s0"])
+    assert result.made["slow"].preimage["inputs"] == {"x": now}
+    assert world.store.find(first.key) == result.made["s0"]
 
 
 def test_a_file_changed_while_it_is_put_into_the_store_is_refused(
