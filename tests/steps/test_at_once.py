@@ -131,3 +131,16 @@ def test_a_failed_step_stops_its_dependents_and_its_siblings_finish(
         done = project.run(*UNTIL)
         assert done.code == 0, done.out + done.err
         assert Counter(map(category, teacher.seen)) == {"deep": 14}
+
+
+def test_who_waits_for_a_place_when_one_fails_asks_no_more(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    """Four are about to ask, one at a time: the sixth answer fails, and there is no seventh."""
+    example = messages_api.said('{"user": "hi", "assistant": "hello"}')
+    lines = RECIPE.replace("  deep: {", "#").splitlines()
+    recipe = "\n".join([*lines, "pools: {anthropic: 1}", ""])
+    with Teacher(0.0, *(example for _ in range(5)), messages_api.spent()) as teacher:
+        failed = asked.make(tmp_path / "p", tiny_model, teacher, recipe).run(*UNTIL)
+        assert failed.code == 1 and "spend limit" in failed.out + failed.err
+        assert teacher.settle() == 6
