@@ -30,12 +30,28 @@ def differences(old: Any, new: Any, at: str = "") -> tuple[Change, ...]:
     return () if old == new else (Change(at, old, new),)
 
 
-def shown(value: Any) -> str:
-    """A value in a line: short, and digests cut to what tells them apart."""
+WIDTH = 60
+"""Letters of a value that stands in a line with others."""
+
+
+def shown(value: Any, width: int | None = WIDTH) -> str:
+    """A value in a line, as a recipe writes it: short, digests cut to what tells them apart."""
     if value is None:
         return "nothing"
-    text = str(value)
+    text = _flow(value)
     if len(text) == 64 and all(letter in "0123456789abcdef" for letter in text):
         return text[:12]
     text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "…"
+    return text if width is None or len(text) <= width else text[: width - 3] + "…"
+
+
+def _flow(value: Any) -> str:
+    """What is left open in a block says nothing."""
+    if isinstance(value, Mapping):
+        said = (f"{name}: {_flow(item)}" for name, item in value.items() if item is not None)
+        return "{" + ", ".join(said) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "nothing" if value is None else str(value)

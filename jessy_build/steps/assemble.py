@@ -12,6 +12,7 @@ from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import Example, read_jsonl
 from jessy_build.plan.step import Step
 from jessy_build.recipe.model import NO_MARKER
+from jessy_build.steps import items
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -30,16 +31,16 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "system": loaded.system,
     }
     span = loaded.span_of("dataset")
+    levels = loaded.recipe.complexity.items()
     about: dict[str, Any] = {
         "dataset.seed": dataset.seed,
-        "dataset.split.valid": dataset.split.valid,
-        "persona.system": loaded.system,
+        "dataset.split": dataset.split.model_dump(),
+        "dataset.marker": dataset.marker,
+        "complexity": {name: {"iterations": list(spec.iterations)} for name, spec in levels},
+        **items.about_system(loaded),
     }
     if dataset.marker != NO_MARKER:
-        levels = _iterations(loaded)
-        params["marker"] = {"text": dataset.marker, "iterations": levels}
-        about["dataset.marker"] = dataset.marker
-        about["complexity"] = {name: {"iterations": levels[name]} for name in levels}
+        params["marker"] = {"text": dataset.marker, "iterations": _iterations(loaded)}
     return [Step(name, name, version, params, {"rows": "validate"}, span=span, about=about)]
 
 

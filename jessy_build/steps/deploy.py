@@ -9,7 +9,7 @@ from jessy_build.engine.ledger import Artifact
 from jessy_build.example import Message
 from jessy_build.plan.step import Step
 from jessy_build.settings import Settings
-from jessy_build.steps import gguf
+from jessy_build.steps import gguf, items
 
 if TYPE_CHECKING:
     from jessy_build.packaging.modelfile import Modelfile
@@ -34,7 +34,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "deploy.ollama": params["ollama"],
         "version": recipe.version,
         "modelfile": params["modelfile"],
-        "persona.system": loaded.system,
+        **items.about_system(loaded),
     }
     payload = recipe.modelfile
     return [Step(name, name, version, params, needs, span=span, payload=payload, about=about)]

@@ -9,9 +9,10 @@ from jessy_build import chat
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import Message
 from jessy_build.plan.step import Step
-from jessy_build.steps import gguf
+from jessy_build.steps import gguf, items
 
 if TYPE_CHECKING:
+    from jessy_build.recipe.files import EvalPrompt
     from jessy_build.recipe.load import LoadedRecipe
 
 name = "evaluate"
@@ -31,13 +32,18 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     }
     needs = {"base": "convert", "tuned": "gguf", "template": "fuse"}
     about = {
-        "evaluate.prompts": [prompt.prompt for prompt in loaded.evaluate_prompts],
+        "evaluate.prompts": [_said_of(prompt) for prompt in loaded.evaluate_prompts],
         "evaluate.max_tokens": evaluate.max_tokens,
         "export.gguf": loaded.recipe.export.gguf,
-        "persona.system": loaded.system,
+        **items.about_system(loaded),
     }
     span = loaded.span_of("evaluate")
     return [Step(name, name, version, params, needs, "gpu", span, about=about)]
+
+
+def _said_of(prompt: "EvalPrompt") -> Any:
+    said = {word: value for word, value in asdict(prompt).items() if value is not None}
+    return prompt.prompt if len(said) == 1 else said
 
 
 def run(job: Job) -> Facts:

@@ -1,16 +1,18 @@
 """A plan in words: what will run, what may, what is cached, why, and what it takes."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from jessy_build import units
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse, Run, WillRun
 from jessy_build.plan import text
-from jessy_build.plan.changes import Change, shown
+from jessy_build.plan.changes import shown
 from jessy_build.plan.step import Step
 from jessy_build.steps import estimate
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.estimate import Estimate
+from jessy_build.steps.told import Edits, Told
 
 LINES = 6
 """Of a changed text, in the concise plan."""
@@ -24,15 +26,17 @@ def lines(workspace: Workspace, decisions: Mapping[str, Decision], full: bool) -
     recipe = workspace.loaded.recipe
     yield f"Plan for {recipe.name} {recipe.version} ({workspace.id})"
     estimates = estimate.of(workspace, decisions)
+    edits = Edits(workspace)
     width = max(len(name) for name in decisions) + 2
     for name, decision in decisions.items():
         step = workspace.plan[name]
         if isinstance(decision, Reuse) and not full:
             continue
-        yield f"  {word(decision):8} {step.name:{width}} {because(decision)}".rstrip()
+        told = edited(edits, step, decision)
+        yield f"  {word(decision):8} {step.name:{width}} {because(decision, told)}".rstrip()
         if isinstance(decision, Reuse):
             continue
-        below = [*_changes(workspace, step, decision, full), *_figures(estimates[step.name], full)]
+        below = [*_edits(told, full), *_figures(estimates[step.name], full)]
         yield from (f"  {'':8} {'':{width}}   {line}" for line in below)
     yield _totals(decisions, estimates)
 
@@ -43,40 +47,46 @@ def word(decision: Decision) -> Word:
     return "may run" if isinstance(decision, MayRun) else "run"
 
 
-def because(decision: Decision) -> str:
+def edited(edits: Edits, step: Step, decision: Decision) -> tuple[Told, ...]:
+    """The fields that are the reason for running it."""
+    return edits.of(step, decision.reason.changes) if isinstance(decision, Run | WillRun) else ()
+
+
+def because(decision: Decision, told: Sequence[Told] = ()) -> str:
     if isinstance(decision, Run | WillRun):
-        return decision.reason.text
+        if not told:
+            return decision.reason.text
+        if not decision.reason.changes:
+            return f"{decision.reason.text}: {told[0].field} is new"
+        return f"{_named(told)} changed"
     if isinstance(decision, MayRun):
         return f"if the output of {_few(decision.because)} changes"
     return ""
 
 
-def where(workspace: Workspace, step: Step, field: str) -> str:
-    """`file:line` of a field; of one that is not written, the block that it would stand in."""
-    loaded = workspace.loaded
-    span = loaded.span_of(field) if loaded.says(field) else step.span
-    return f"{span.file}:{span.line}" if span else ""
+def _named(told: Sequence[Told]) -> str:
+    names = list(dict.fromkeys(one.field for one in told))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (f" or {len(names) - 3} more" if len(names) > 3 else "")
+    shown = [*names[:3], f"{len(names) - 3} more"] if len(names) > 3 else list(names)
+    return " or ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
-def _changes(workspace: Workspace, step: Step, decision: Decision, full: bool) -> Iterator[str]:
-    if not isinstance(decision, Run | WillRun):
-        return
-    for change in decision.reason.changes:
-        place = where(workspace, step, change.field)
-        if text.is_text(change.old) and text.is_text(change.new):
-            yield f"{change.field}:   {place}"
-            differing = text.changed_lines(change.old, change.new, None if full else LINES)
-            yield from (f"  {line}" for line in differing)
-        else:
-            yield f"{_change(change)}   {place}".rstrip()
+def _edits(told: Sequence[Told], full: bool) -> Iterator[str]:
+    for one in told:
+        if not text.by_lines(one.old, one.new):
+            yield f"{in_a_line(one)}   {one.where}".rstrip()
+            continue
+        yield f"{one.field}:   {one.where}".rstrip()
+        old, new = text.lines_of(one.old), text.lines_of(one.new)
+        differing = text.changed_lines(old, new, None if full else LINES)
+        yield from (f"  {line}" for line in differing)
 
 
-def _change(change: Change) -> str:
-    return f"{change.field}: {shown(change.old)} → {shown(change.new)}"
+def in_a_line(told: Told) -> str:
+    return f"{told.field}: {shown(told.old)} → {shown(told.new)}"
 
 
 def _figures(known: Estimate, full: bool) -> Iterator[str]:
@@ -139,14 +149,18 @@ def _totals(decisions: Mapping[str, Decision], estimates: Mapping[str, Estimate]
     run, may, cached = (words.count(name) for name in ("run", "may run", "cached"))
     if not run and not may:
         return f"Nothing to do: all {cached} steps are cached."
-    return " · ".join(
-        (f"{run} to run, {may} may run, {cached} cached", *_sums(decisions, estimates))
-    )
+    counts = ((run, "to run"), (may, "may run"), (cached, "cached"))
+    counted = ", ".join(f"{count} {name}" for count, name in counts if count)
+    return " · ".join((counted, *_sums(decisions, estimates)))
 
 
 def _sums(decisions: Mapping[str, Decision], estimates: Mapping[str, Estimate]) -> Iterator[str]:
     sum, complete = estimate.total(estimates, decisions)
-    if sum.seconds is not None:
-        yield f"≈ {units.duration(sum.seconds)}" + ("" if complete else " and what is unknown")
+    timed = [known.seconds for known in estimates.values() if known.seconds is not None]
+    # The time of one step stands at that step already.
+    if sum.seconds is not None and (len(timed) > 1 or not complete):
+        sure, most = units.duration(sum.seconds), units.duration(math.fsum(timed))
+        unknown = "" if complete else " and what is unknown"
+        yield f"≈ {sure}{unknown}" + (f", {most} if all of it runs" if most != sure else "")
     if sum.to_ask:
         yield f"{sum.to_ask} to ask, {_dollars(sum)}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jessy_build import bases, digest, units
 from jessy_build.bases import folder
@@ -45,9 +45,12 @@ def expand(loaded: "LoadedRecipe", digests: FileDigests) -> list[Step]:
         local = digest.of_tree(planned) if path.is_dir() else planned[path.name]
         params = {"local": local, "sha256": base.sha256}
     span = loaded.span_of("base.model")
-    about = {f"base.{field}": value for field, value in params.items()}
-    if "local" in params:
-        about = {"base.model": base.model, "base.model (content)": params["local"]}
+    about: dict[str, Any] = {
+        "base.model": base.model,
+        "base.revision": base.revision,
+        "base.sha256": base.sha256,
+        "base.model (content)": planned,
+    }
     payload = Wanted(base, origin, planned)
     return [Step(name, name, version, params, {}, "network", span, payload, about)]
 

@@ -293,8 +293,10 @@ def about(loaded: "LoadedRecipe", category: str) -> dict[str, Any]:
     said = {
         f"{block}.{name}": value
         for name, value in one["categories"][category].items()
-        if name != "prompt"
+        if name not in ("prompt", "topics")
     }
+    if wanted.topics is not None:
+        said[f"{block}.topics"] = _topics(one["categories"][category]["topics"])
     teacher = recipe.teachers[wanted.teacher]
     if teacher.kind == "curated":
         files = sorted({row.file for row in loaded.rows[category]})
@@ -303,8 +305,28 @@ def about(loaded: "LoadedRecipe", category: str) -> dict[str, Any]:
     said[f"teachers.{wanted.teacher}"] = teacher.model_dump(
         mode="json", exclude={"concurrency", "timeout", "host", "prices"}
     )
-    said["complexity"] = {n: v.model_dump(mode="json") for n, v in recipe.complexity.items()}
-    if recipe.persona:
-        said["persona"] = {"name": recipe.persona.name, "vars": recipe.persona.vars}
-    said["persona.system"] = loaded.system
+    levels = wanted.complexity or recipe.complexity
+    said["complexity"] = {name: recipe.complexity[name].model_dump(mode="json") for name in levels}
+    return {**said, **about_system(loaded)}
+
+
+def about_system(loaded: "LoadedRecipe") -> dict[str, Any]:
+    """The persona, and its system text as it was written: what it renders to is no edit."""
+    persona = loaded.recipe.persona
+    if persona is None:
+        return {}
+    said = {"persona.name": persona.name, "persona.vars": persona.vars}
+    return {**said, "persona.system": loaded.opened.system_source}
+
+
+def _topics(written: Mapping[str, int] | Sequence[str | Mapping[str, Any]]) -> dict[str, Any]:
+    """By name, so that one of a list is told by itself. One that says nothing more is its name."""
+    if isinstance(written, Mapping):
+        return dict(written)
+    said = {}
+    for topic in written:
+        name = topic if isinstance(topic, str) else topic["name"]
+        said[name] = name
+        if isinstance(topic, Mapping):
+            said[name] = {word: value for word, value in topic.items() if word != "name"} or name
     return said

@@ -1,15 +1,15 @@
 """A plan as `plan --json` prints it; schemas/plan.schema.json says what each field means."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from jessy_build.engine.rebuild import Decision, Run, WillRun
-from jessy_build.plan.step import Step
+from jessy_build.engine.rebuild import Decision
 from jessy_build.steps import estimate, explain
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.estimate import Estimate
 from jessy_build.steps.explain import Word
+from jessy_build.steps.told import Edits
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Document:
 def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> Document:
     recipe = workspace.loaded.recipe
     estimates = estimate.of(workspace, decisions)
+    edits = Edits(workspace)
+    told = {n: explain.edited(edits, workspace.plan[n], d) for n, d in decisions.items()}
     return Document(
         format=2,
         recipe=workspace.id,
@@ -59,8 +61,8 @@ def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> Documen
             Entry(
                 step=name,
                 decision=explain.word(decision),
-                because=explain.because(decision),
-                changes=tuple(_changed(workspace, workspace.plan[name], decision)),
+                because=explain.because(decision, told[name]),
+                changes=tuple(Changed(t.field, t.old, t.new, t.where) for t in told[name]),
                 estimate=estimates.get(name),
             )
             for name, decision in decisions.items()
@@ -71,11 +73,3 @@ def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> Documen
 
 def to_json(document: Document) -> dict[str, Any]:
     return asdict(document)
-
-
-def _changed(workspace: Workspace, step: Step, decision: Decision) -> Iterator[Changed]:
-    if isinstance(decision, Run | WillRun):
-        for change in decision.reason.changes:
-            yield Changed(
-                change.field, change.old, change.new, explain.where(workspace, step, change.field)
-            )

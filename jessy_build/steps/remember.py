@@ -8,16 +8,16 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jessy_build.engine import decisions, events, locks
 from jessy_build.engine.decisions import Decided, Outcome
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, Reason, Rebuilder, Reuse, Run
-from jessy_build.plan.changes import Change, differences
+from jessy_build.plan.changes import differences
 from jessy_build.plan.step import Step
-from jessy_build.recipe import tree
+from jessy_build.steps.told import Edits
 
 if TYPE_CHECKING:
     from jessy_build.steps.builds import Workspace
@@ -72,6 +72,7 @@ class Memory:
         self._workspace = workspace
         self._ledger = workspace.store.ledger
         self._said: dict[str, Decided] = {}
+        self._edits = Edits(workspace)
         name = f"{os.getpid()}-{time.monotonic_ns()}"
         self._path = decisions.lock_of(workspace.store.root, name)
         self._lock = locks.take(self._path)
@@ -119,9 +120,10 @@ class Memory:
             assert isinstance(decision, Run)
             preimage = decision.action.preimage
             decided = Decided(self.build, step.name, decision.action.key, "started")
+        told = self._edits.of(step, reason.changes) if reason.text else ()
         said = {
             "text": reason.text,
-            "changes": [_change(self._workspace, step, change) for change in reason.changes],
+            "changes": [asdict(one) for one in told],
             "inputs": _inputs(step, before, preimage["inputs"]),
         }
         decided = replace(decided, reason=said, at=time.time())
@@ -149,21 +151,6 @@ def measured(artifact: Artifact) -> dict[str, Any]:
     facts = artifact.facts
     kept = {name: facts[name] for name in MEASURED.get(artifact.kind, ()) if name in facts}
     return {**kept, "seconds": artifact.seconds}
-
-
-def _change(workspace: "Workspace", step: Step, change: Change) -> dict[str, Any]:
-    return {
-        "field": change.field,
-        "old": change.old,
-        "new": change.new,
-        "where": _where(workspace, step, change.field),
-    }
-
-
-def _where(workspace: "Workspace", step: Step, field: str) -> str:
-    known = tree.find(workspace.loaded.opened.root, field)
-    span = workspace.loaded.span_of(known) if known else step.span
-    return f"{span.file}:{span.line}" if span else ""
 
 
 def _inputs(step: Step, before: Artifact | None, inputs: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -13,14 +13,17 @@ from typing import Any
 
 from jessy_build.diagnostics import StalePlan, StepError
 from jessy_build.engine.rebuild import Decision, Run
-from jessy_build.plan.changes import differences, shown
+from jessy_build.plan.changes import differences
 from jessy_build.plan.step import Step
 from jessy_build.steps import explain
 from jessy_build.steps.builds import Workspace
+from jessy_build.steps.told import Edits
+from jessy_build.steps.typed import command
 
-FORMAT = 1
-KEYS = {"format", "recipe", "options", "steps"}
+FORMAT = 2
+KEYS = {"format", "recipe", "options", "said", "steps"}
 SHOWN = 10
+MAKE_ONE = "make one: {} RECIPE -o FILE"
 THEN = {"run": "was to run", "may run": "might have run", "cached": "was cached"}
 NOW = {"run": "runs", "may run": "may run", "cached": "is cached"}
 
@@ -32,6 +35,8 @@ class Saved:
     """As the path was given when the plan was made."""
     options: Mapping[str, Any]
     """The command's words that shape the recipe: `set`, `until` and so on."""
+    said: Mapping[str, Any]
+    """The recipe as it was resolved."""
     steps: Mapping[str, Mapping[str, Any]]
 
 
@@ -46,6 +51,7 @@ def write(
         "format": FORMAT,
         "recipe": recipe,
         "options": dict(options),
+        "said": workspace.loaded.recipe.model_dump(mode="json"),
         "steps": {
             name: _step(workspace.plan[name], decision) for name, decision in decisions.items()
         },
@@ -68,13 +74,13 @@ def read(path: Path) -> Saved:
     except OSError as error:
         raise StepError(
             f"the plan {path} cannot be read: {error.strerror}",
-            hint="make one: jessy plan RECIPE -o FILE",
+            hint=MAKE_ONE.format(command("plan")),
         ) from None
     except ValueError:
         raise _no_plan(path) from None
     if not isinstance(document, dict) or document.keys() != KEYS or document["format"] != FORMAT:
         raise _no_plan(path)
-    return Saved(path, document["recipe"], document["options"], document["steps"])
+    return Saved(path, **{name: document[name] for name in KEYS - {"format"}})
 
 
 def refuse_if_stale(saved: Saved, workspace: Workspace, decisions: Mapping[str, Decision]) -> None:
@@ -84,14 +90,21 @@ def refuse_if_stale(saved: Saved, workspace: Workspace, decisions: Mapping[str, 
         raise StalePlan(
             f"the plan {saved.path} is stale; since it was made:\n  "
             + "\n  ".join([*changed[:SHOWN], *more]),
-            hint=f"look again, and save it again: jessy plan {saved.recipe} -o {saved.path}",
+            hint=f"look again, and save it again: {_again(saved)}",
         )
 
 
+def _again(saved: Saved) -> str:
+    """The command that made the plan, its options included."""
+    words = [saved.recipe]
+    for name, value in saved.options.items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{name}", str(one)]
+    return command("plan", *words, "-o", str(saved.path))
+
+
 def _no_plan(path: Path) -> StepError:
-    return StepError(
-        f"{path} holds no plan of this version", hint="make one: jessy plan RECIPE -o FILE"
-    )
+    return StepError(f"{path} holds no plan of this version", hint=MAKE_ONE.format(command("plan")))
 
 
 def _step(step: Step, decision: Decision) -> dict[str, Any]:
@@ -110,12 +123,13 @@ def _changed(
 ) -> Iterator[str]:
     """What differs, a line each: fields first, then steps whose decision is another one."""
     told: set[str] = set()
+    edits = Edits(workspace, saved.said)
     for step in map(workspace.plan.__getitem__, decisions):
         then = saved.steps.get(step.name)
         if then is None:
             yield f"{step.name} is a new step"
             continue
-        for line in _fields(step, then, workspace):
+        for line in _fields(step, then, edits):
             if line not in told:
                 told.add(line)
                 yield line
@@ -125,16 +139,15 @@ def _changed(
         yield from _decisions(saved, decisions)
 
 
-def _fields(step: Step, then: Mapping[str, Any], workspace: Workspace) -> Iterator[str]:
+def _fields(step: Step, then: Mapping[str, Any], edits: Edits) -> Iterator[str]:
     now = json.loads(json.dumps({"params": step.params, "about": step.about}))
     if then["version"] != step.version:
         yield f"{step.name}: the step's version {then['version']} became {step.version}"
     elif now["params"] != then["params"]:
         changes = differences(then["about"], now["about"])
         changes = changes or differences(then["params"], now["params"])
-        for change in changes:
-            place = explain.where(workspace, step, change.field)
-            yield f"{change.field}: {shown(change.old)} → {shown(change.new)}   {place}".rstrip()
+        for told in edits.of(step, changes):
+            yield f"{explain.in_a_line(told)}   {told.where}".rstrip()
 
 
 def _decisions(saved: Saved, decisions: Mapping[str, Decision]) -> Iterator[str]:

@@ -39,7 +39,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "complexity": {
             level: {"words": words[level], "iterations": iterations[level]} for level in words
         },
-        "categories (their order)": params["order"],
+        "categories": ", ".join(loaded.recipe.categories),
     }
     span = loaded.span_of("dataset.validate")
     return [Step(name, name, version, params, needs, span=span, about=about)]

@@ -115,7 +115,7 @@ def _causes(link: Link, behind: set[str]) -> list[str]:
 
 
 def _short(changed: Changed) -> str:
-    if text.is_text(changed.old) or text.is_text(changed.new):
+    if text.by_lines(changed.old, changed.new):
         return f"{changed.field} changed"
     return f"{changed.field} {shown(changed.old)} → {shown(changed.new)}"
 
@@ -160,12 +160,13 @@ def _details(link: Link) -> Iterator[str]:
 
 
 def _change(changed: Changed) -> Iterator[str]:
-    if not (text.is_text(changed.old) or text.is_text(changed.new)):
+    if not text.by_lines(changed.old, changed.new):
         old, new = shown(changed.old), shown(changed.new)
         yield f"{changed.field}: {old} → {new}   {changed.where}".rstrip()
         return
     yield f"{changed.field}:   {changed.where}".rstrip()
-    for line in text.changed_lines(str(changed.old or ""), str(changed.new or ""), LINES):
+    old, new = text.lines_of(changed.old), text.lines_of(changed.new)
+    for line in text.changed_lines(old, new, LINES):
         yield f"  {line}"
 
 
