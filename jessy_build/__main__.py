@@ -20,7 +20,7 @@ def main() -> None:
 
 def _nothing_to_do(argv: Sequence[str]) -> bool:
     """Only `build RECIPE` and `plan RECIPE` take the short road; any option takes the full one."""
-    if len(argv) != 2 or argv[0] not in ("build", "plan"):
+    if len(argv) != 2 or argv[0] not in ("build", "plan") or sys.stdout is None:
         return False
     from jessy_build import untouched
 
@@ -32,10 +32,11 @@ def _nothing_to_do(argv: Sequence[str]) -> bool:
     text = "\n".join((lines[0] + took, *lines[1:], ""))
     try:
         text.encode(sys.stdout.encoding or "utf-8", sys.stdout.errors or "strict")
-    except UnicodeEncodeError:
-        # Signs that this terminal cannot show: `console` knows others for them.
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (UnicodeEncodeError, OSError):
+        # Signs that this terminal cannot show, or nobody reads on: `cli` knows what to do then.
         return False
-    sys.stdout.write(text)
     return True
 
 

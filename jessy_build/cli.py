@@ -29,12 +29,21 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # What start-up and a recipe make stays to the end: to look for rubbish among it takes a fifth
     # of a `plan`. What works longer turns the search on again.
     gc.disable()
+    _open_closed()
     words = sys.argv[1:] if argv is None else argv
     code = run(words)
     if words[:1] and words[0] in SHORT:
         _end_at_once(code)
     gc.freeze()
     sys.exit(code)
+
+
+def _open_closed() -> None:
+    """A stream that was closed before we began (`>&-`): what goes there is lost, as was wished, and
+    no file that is opened later takes its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _end_at_once(code: int) -> None:
@@ -48,8 +57,11 @@ def _end_at_once(code: int) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; nothing but `main` ends the process."""
+    if not argv:
+        parser().print_help(sys.stderr)
+        return WRONG
     try:
-        args = parser(argv[0] if argv else "").parse_args(argv)
+        args = parser(argv[0]).parse_args(argv)
     except SystemExit as error:  # argparse has printed help (0) or what is wrong (2)
         return int(error.code or 0)
     if args.name_of_command not in (*SHORT, "build"):

@@ -51,6 +51,7 @@ WIDEST = 110
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "accent": "36"}
 PLAIN_SIGNS = str.maketrans({"✓": "+", "✗": "x", "·": "-", "…": "~", "→": ">", "—": "-"})
+PLAIN_SIGNS |= str.maketrans({"–": "-", "≈": "~", "›": ">", "×": "x", "±": "~"})
 """For terminals that cannot show anything but ASCII."""
 
 # Escape sequences first, as a whole; then every control character that is left.
@@ -212,8 +213,12 @@ class Console:
             return None
 
     def json_document(self, value: Any) -> None:
+        text = json.dumps(value, ensure_ascii=False)
+        if not _can_show(self.stream, text):
+            # A sign in another's place would be other data.
+            text = json.dumps(value)
         with self._lock:
-            self._put(self.stream, json.dumps(value, ensure_ascii=False) + "\n")
+            self._put(self.stream, text + "\n")
 
     def table(self, rows: Iterable[Sequence[object]], headers: Sequence[str]) -> None:
         if not self.json:
@@ -444,10 +449,8 @@ class Console:
             self._put(self.errors, text + "\n")
 
     def _put(self, stream: TextIO, text: str) -> None:
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        try:
-            text.encode(encoding)
-        except UnicodeEncodeError:
+        if not _can_show(stream, text):
+            encoding = _encoding(stream)
             text = text.translate(PLAIN_SIGNS).encode(encoding, "replace").decode(encoding)
         stream.write(text)
         stream.flush()
@@ -562,6 +565,18 @@ def _times(with_rest: bool) -> Any:
 def _ticking(seconds: float) -> str:
     """Whole seconds, since tenths that change every frame only draw the eye."""
     return f"{seconds:.0f}s" if seconds < 59.5 else units.duration(seconds)
+
+
+def _encoding(stream: TextIO) -> str:
+    return getattr(stream, "encoding", None) or "utf-8"
+
+
+def _can_show(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(_encoding(stream))
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_terminal(stream: TextIO, env: Mapping[str, str]) -> bool:

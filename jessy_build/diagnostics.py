@@ -140,7 +140,8 @@ class StepError(Exception):
 
 
 class UsageError(StepError):
-    """The words of the command line contradict each other, or one is missing. Exit code 2."""
+    """The words of the command line: one is missing, names nothing, or contradicts another. Exit
+    code 2, as for a wrong recipe."""
 
 
 class StalePlan(StepError):

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from jessy_build.console import Console
 
 HELP = "show one example with all that is known of where it comes from"
-EXAMPLE = "jessy show smalltalk/greetings/tr/low/3"
+EXAMPLE = "jessy show recipes/curated/smalltalk.jsonl:12"
 
 
 def options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "item", metavar="ITEM", help="an id, its first letters, its slot, or rows.jsonl:12"
+        "item",
+        metavar="ITEM",
+        help="an id, its first letters, rows.jsonl:12, or category/topic/language/level/number",
     )
 
 

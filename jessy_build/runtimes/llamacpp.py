@@ -119,8 +119,11 @@ def open(gguf: Path, stops: Sequence[str] = (), context: int = 2048) -> Iterator
         raise StepError(f"llama.cpp cannot load {gguf.name}: {error}") from error
     address = urlsplit(server.listening_address)
     assert address.hostname and address.port
+    runtime = Runtime(tuple(stops), address.hostname, address.port)
     try:
-        yield Runtime(tuple(stops), address.hostname, address.port)
+        # Until its loop has begun it may miss the word to end, and closing would wait for ever.
+        runtime.ask("a", max_tokens=1)
+        yield runtime
     finally:
         del server
         gc.collect()

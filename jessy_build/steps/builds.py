@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jessy_build import bases
 from jessy_build import settings as machine
-from jessy_build.diagnostics import RecipeError, StepError
+from jessy_build.diagnostics import RecipeError, StepError, UsageError, near
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, Rebuilder
 from jessy_build.engine.store import Store
@@ -70,12 +70,13 @@ class Workspace:
         return self.rebuilder.plan(self.until(until))
 
     def until(self, step: str | None) -> Plan:
-        """The whole plan, or the step and what it needs; StepError for one that is none."""
+        """The whole plan, or the step and what it needs; UsageError for one that is none."""
         if step is None:
             return self.plan
         names = [known.name for known in self.plan]
         if step not in names:
-            raise StepError(f"there is no step '{step}'", hint=f"steps: {', '.join(names)}")
+            hint = near(step, names) or f"steps: {', '.join(names)}"
+            raise UsageError(f"there is no step '{step}'", hint=hint)
         return self.plan.until(step)
 
     def depends_on(self, result: "Result") -> list[Path] | None:

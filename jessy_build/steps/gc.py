@@ -17,6 +17,7 @@ from jessy_build.engine.gc import Garbage, Progress
 from jessy_build.steps import naming
 from jessy_build.steps.naming import Named
 from jessy_build.steps.past import Past
+from jessy_build.steps.typed import command
 
 SOURCE = re.compile(rb'"source": "([0-9a-f]{64})"')
 DAY = 86_400.0
@@ -69,7 +70,7 @@ def collect(
     if answers_older_than is not None and past.alive:
         raise StepError(
             "a build is running, and may be about to use any answer",
-            hint="wait for its end (jessy status), or leave --answers-older-than out",
+            hint=f"wait for its end ({command('status')}), or leave --answers-older-than out",
         )
     sweep = partial(gc.sweep, progress=progress)
     found = (gc.find if dry_run else sweep)(past.store, keep, now)

@@ -40,7 +40,7 @@ def findings(env: Mapping[str, str]) -> list[Finding]:
         _fetcher(),
         _ollama(here.ollama_host),
         _key(env, "ANTHROPIC_API_KEY"),
-        Finding("store", True, str(here.store)),
+        _store(here.store),
         *_shared_store(here.shared_store),
     ]
 
@@ -73,6 +73,14 @@ def _disk(store: Path) -> Finding:
     free = shutil.disk_usage(at).free
     hint = "the quickstart wants 4 GB; JESSY_STORE moves the store elsewhere"
     return Finding("disk", free > 4e9, f"{units.size(free)} free", hint)
+
+
+def _store(store: Path) -> Finding:
+    at = next(folder for folder in (store, *store.parents) if folder.exists())
+    if at.is_dir() and os.access(at, os.W_OK):
+        return Finding("store", True, str(store))
+    hint = "nothing can be built there: set JESSY_STORE to a folder you may write to"
+    return Finding("store", False, f"{store} cannot be written", hint, needed=True)
 
 
 def _mlx() -> Finding:

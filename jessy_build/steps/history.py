@@ -12,7 +12,7 @@ from jessy_build.engine.decisions import Decided
 from jessy_build.engine.ledger import Build
 from jessy_build.steps import past as pasts
 from jessy_build.steps import spending
-from jessy_build.steps.past import Past
+from jessy_build.steps.past import Past, others
 from jessy_build.steps.spending import Spending
 
 HEADERS = (
@@ -90,7 +90,7 @@ def _builds(past: Past, name: str) -> list[Build]:
     if found:
         return found
     names = list(dict.fromkeys(build.name for build in every))
-    hint = near(name, [*names, *past.recipes()]) or f"built here were: {', '.join(names[:8])}"
+    hint = near(name, past.recipes()) or others(name, names)
     raise StepError(f"nothing called '{name}' was built here", hint=hint)
 
 

@@ -1,7 +1,7 @@
 """What a store remembers of builds, for the commands that only look back."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,8 +62,7 @@ class Past:
                 f"{name} was never built here",
                 hint=f"built was, by --variant: {', '.join(variants[:SHOWN])}",
             )
-        hint = near(name, known) or f"built here were: {', '.join(known[:SHOWN])}"
-        raise StepError(f"{name} was never built here", hint=hint)
+        raise StepError(f"{name} was never built here", hint=others(name, known))
 
 
 def open_past(near_to: Path, env: Mapping[str, str] | None = None) -> Past:
@@ -76,6 +75,13 @@ def open_past(near_to: Path, env: Mapping[str, str] | None = None) -> Past:
         )
     store = Store(settings.store)
     return Past(settings, store, frozenset(store.ledger.decisions.alive(store.root)))
+
+
+def others(name: str, known: Sequence[str]) -> str:
+    """A hint at what was built, where something else was asked for."""
+    if not known:
+        return "nothing was built here yet"
+    return near(name, known) or f"built here were: {', '.join(known[:SHOWN])}"
 
 
 def of(workspace: "Workspace") -> Past:

@@ -14,8 +14,17 @@ JESSY = "@JESSY@"
 
 def write(folder: Path) -> list[Path]:
     """Refuses a folder with anything in it: nothing of the user's is ever overwritten."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise StepError(f"{folder} is a file", hint="name a folder that is new")
+    if folder.exists() and any(folder.iterdir()):
         raise StepError(f"{folder} exists and is not empty", hint="name a folder that is new")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StepError(
+            f"{folder} cannot be made: {error.strerror}",
+            hint="name a folder where you may write",
+        ) from None
     source = importlib.resources.files("jessy_build") / "starter"
     made: list[Path] = []
     with importlib.resources.as_file(source) as template:

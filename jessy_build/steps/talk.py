@@ -8,6 +8,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.example import Message
 from jessy_build.steps import gguf
 from jessy_build.steps.builds import Workspace
+from jessy_build.steps.typed import command
 
 if TYPE_CHECKING:
     from jessy_build.runtimes import llamacpp
@@ -23,7 +24,7 @@ def talk(workspace: Workspace, console: Console, prompt: str | None) -> int:
     if "gguf" not in made or "fuse" not in made:
         raise StepError(
             f"{workspace.id} has not been built yet",
-            hint=f"build it first: just build {workspace.words}",
+            hint=f"build it first: {command('build')} {workspace.words}",
         )
     model = workspace.store.view(made["gguf"]) / gguf.FILE
     template = chat.Chat.load(workspace.store.view(made["fuse"]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jessy_build.diagnostics import Diagnostic, RecipeError, StepError, near
+from jessy_build.diagnostics import Diagnostic, RecipeError, UsageError, near
 from jessy_build.recipe import matrix, merge, scale
 from jessy_build.recipe.load import LoadedRecipe, load, project_of
 from jessy_build.recipe.matrix import Combination
@@ -51,10 +51,10 @@ def open_all(
 
 
 def the_one(found: Sequence[Workspace], recipe: str) -> Workspace:
-    """StepError where a command needs one build and the recipe stands for several."""
+    """UsageError where a command needs one build and the recipe stands for several."""
     if len(found) == 1:
         return found[0]
-    raise StepError(
+    raise UsageError(
         f"{recipe} is {len(found)} builds",
         hint=f"say which with --variant LABEL: {_few([w.loaded.variant for w in found])}",
     )
@@ -72,8 +72,8 @@ def _named(path: Path, label: str, found: Sequence[Combination]) -> Combination:
     labels = [combination.label for combination in found]
     if label in labels:
         return found[labels.index(label)]
-    hint = near(label, labels) or f"there is {_few(labels)}" if labels else "it has no `matrix`"
-    raise StepError(f"{path} has no build '{label}'", hint=hint)
+    hint = near(label, labels) or f"there are {_few(labels)}" if labels else "it has no `matrix`"
+    raise UsageError(f"{path} has no build '{label}'", hint=hint)
 
 
 def _load_each(

@@ -33,7 +33,7 @@ class TrainJob:
 class Progress:
     done: int
     total: int
-    unit: str = "step"
+    unit: str = "steps"
     text: str = ""
 
 

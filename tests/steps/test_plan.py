@@ -138,8 +138,8 @@ def test_a_saved_plan_is_built_as_it_was_read(
 def test_a_saved_plan_takes_no_other_options(project: Project) -> None:
     plan_of(project, "-o", "p.json")
     done = project.run("build", "--plan", "p.json", "--until", "assemble")
-    assert done.code == 1 and "brings its recipe and its options along" in done.err
-    assert project.run("build").code == 1
+    assert done.code == 2 and "brings its recipe and its options along" in done.err
+    assert project.run("build").code == 2
 
 
 def test_a_stale_plan_is_refused_and_says_what_changed(

@@ -109,9 +109,9 @@ def test_one_build_of_a_matrix_can_be_named(project: Project) -> None:
     assert done.code == 0 and len(done.ran) == 3
     assert [p.name for p in (project.root / "builds/tiny").iterdir()] == ["v1-rank4-lr0.001"]
     unknown = project.run(*words, "--variant", "rank4-lr0.01")
-    assert unknown.code == 1 and "did you mean 'rank4-lr0.001'?" in unknown.err
+    assert unknown.code == 2 and "did you mean 'rank4-lr0.001'?" in unknown.err
     several = project.run("report", "recipe.yaml")
-    assert several.code == 1 and "--variant LABEL: rank2-lr0.001, rank2" in several.err
+    assert several.code == 2 and "--variant LABEL: rank2-lr0.001, rank2" in several.err
     project.write(RECIPE)
     assert "it has no `matrix`" in project.run(*words, "--variant", "rank4-lr0.001").err
 
@@ -130,7 +130,7 @@ def test_every_problem_of_every_combination_is_told_before_anything_runs(project
 
 def test_check_says_how_many_builds_there_are(project: Project) -> None:
     done = project.run("check", "recipe.yaml")
-    assert done.code == 0 and "no problems (4 builds, 1 categories, 24 curated rows)" in done.out
+    assert done.code == 0 and "no problems (4 builds, 1 category, 24 curated rows)" in done.out
 
 
 def test_a_value_may_bring_what_the_recipe_around_it_lacks(project: Project) -> None:
@@ -165,7 +165,7 @@ def test_a_smaller_try_takes_part_in_a_matrix_and_in_a_saved_plan(project: Proje
     assert done.code == 0, done.err
     assert (project.root / "builds/tiny/v1-rank4-lr0.001-25pct/dataset").is_dir()
     refused = project.run("plan", "recipe.yaml", "-o", "all.plan")
-    assert refused.code == 1 and "--variant LABEL" in refused.err
+    assert refused.code == 2 and "--variant LABEL" in refused.err
 
 
 @pytest.mark.parametrize("share", ["0", "2", "half"])

@@ -136,7 +136,7 @@ def test_a_training_learns_and_leaves_two_files(job: Callable[..., TrainJob]) ->
     assert 0 < run.supervised_tokens < run.tokens
     assert run.tokens_per_second > 0 and run.peak_memory > 10**7 and 0 <= run.padding < 0.5
     assert (told[0].done, told[0].total) == (0, run.steps)
-    assert (told[-1].done, told[-1].unit) == (run.steps, "step")
+    assert (told[-1].done, told[-1].unit) == (run.steps, "steps")
     assert any("tok/s" in progress.text for progress in told)
 
 
