@@ -400,7 +400,7 @@ class Console:
 
     def _summary(self, summary: Summary) -> list[str]:
         width = min(self.width, WIDEST)
-        out = ["", self._paint(clean(summary.title), "bold"), ""]
+        out = ["", self._paint(clean(summary.title), "bold"), *([""] if summary.facts else [])]
         names = max((cells(name) for name, _ in summary.facts), default=0)
         out += [f"  {self._paint(pad(n, names), 'dim')}   {_one_line(v)}" for n, v in summary.facts]
         for answer in summary.answers:

@@ -54,4 +54,9 @@ def _flow(value: Any) -> str:
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        # A weight of 1 is a float to us, and what was written to its author.
+        return f"{value:.0f}"
     return "nothing" if value is None else str(value)

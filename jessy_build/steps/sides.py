@@ -74,7 +74,8 @@ class Side:
         if not loaded.says(field.partition(".")[0]):
             return ""
         span = loaded.span_of(field)
-        return f"{self.shown(span.file)}:{span.line}"
+        # What was typed on the command line has one line each, and no file to open.
+        return span.file if span.file.startswith("--") else f"{self.shown(span.file)}:{span.line}"
 
     def shown(self, file: str) -> str:
         if not self.unpacked or not file.startswith(self.unpacked):

@@ -83,7 +83,9 @@ def _rejected(findings: "Sequence[Finding]", bad: int, rows: int) -> StepError:
 
 
 def _line(finding: "Finding") -> str:
-    return f"{finding.where}: {finding.rule}: {finding.message}"
+    # Of what was asked for there is no line of a file; its id is a word for `jessy show`.
+    where = finding.where if ":" in finding.where else finding.example_id
+    return f"{where}: {finding.rule}: {finding.message}"
 
 
 def summary(facts: Facts) -> str:
