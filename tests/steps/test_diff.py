@@ -665,7 +665,7 @@ def test_outside_of_git_a_revision_is_refused_in_words(tmp_path: Path) -> None:
 
 def test_one_answer_at_a_time(built: Project) -> None:
     done = built.run("diff", "build:1", "recipe.yaml", "--json", "--md")
-    assert done.code == 2 and "ask for one of them" in done.err
+    assert done.code == 2 and "ask for one of them" in done.out + done.err
 
 
 def test_overrides_go_to_the_last_recipe_on_disk(built: Project) -> None:
