@@ -86,6 +86,8 @@ def _edits(told: Sequence[Told], full: bool) -> Iterator[str]:
 
 
 def in_a_line(told: Told) -> str:
+    if text.by_lines(told.old, told.new):
+        return f"{told.field}: another text"
     return f"{told.field}: {shown(told.old)} → {shown(told.new)}"
 
 
@@ -121,7 +123,10 @@ def _dollars(known: Estimate) -> str:
     if known.dollars_at_most is None:
         return "dollars unknown (the teacher has no `prices`)"
     most = f"at most {dollars(known.dollars_at_most)}"
-    return f"≈ {dollars(known.dollars)}, {most}" if known.dollars is not None else most
+    if known.dollars is None:
+        return most
+    about = dollars(known.dollars)
+    return f"{about}, {most}" if about.startswith("under") else f"≈ {about}, {most}"
 
 
 def _time(known: Estimate) -> Sequence[str]:
@@ -160,7 +165,7 @@ def _sums(decisions: Mapping[str, Decision], estimates: Mapping[str, Estimate]) 
     # The time of one step stands at that step already.
     if sum.seconds is not None and (len(timed) > 1 or not complete):
         sure, most = units.duration(sum.seconds), units.duration(math.fsum(timed))
-        unknown = "" if complete else " and what is unknown"
-        yield f"≈ {sure}{unknown}" + (f", {most} if all of it runs" if most != sure else "")
+        more = f", {most} if all of it runs" if most != sure else ""
+        yield f"≈ {sure}{more}" if complete else f"≈ {sure} and what is unknown"
     if sum.to_ask:
         yield f"{sum.to_ask} to ask, {_dollars(sum)}"
