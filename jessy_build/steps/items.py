@@ -31,6 +31,8 @@ NUMBERED = ("ordinal", "sample")
 WORTH_NOTING = 1000
 """Questions of one category. Fewer are made sooner than they are read."""
 STEM_BYTES = 32
+HOW_ASKED = {"concurrency", "timeout", "host", "prices"}
+"""Fields of a teacher that change no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,15 +298,13 @@ def about(loaded: "LoadedRecipe", category: str) -> dict[str, Any]:
         if name not in ("prompt", "topics")
     }
     if wanted.topics is not None:
-        said[f"{block}.topics"] = _topics(one["categories"][category]["topics"])
+        said[f"{block}.topics"] = topics_by_name(one["categories"][category]["topics"])
     teacher = recipe.teachers[wanted.teacher]
     if teacher.kind == "curated":
         files = sorted({row.file for row in loaded.rows[category]})
         return {**said, f"teachers.{wanted.teacher}.files": {f: loaded.files[f] for f in files}}
     said[f"{block}.prompt"] = loaded.templates[category].text
-    said[f"teachers.{wanted.teacher}"] = teacher.model_dump(
-        mode="json", exclude={"concurrency", "timeout", "host", "prices"}
-    )
+    said[f"teachers.{wanted.teacher}"] = teacher.model_dump(mode="json", exclude=HOW_ASKED)
     levels = wanted.complexity or recipe.complexity
     said["complexity"] = {name: recipe.complexity[name].model_dump(mode="json") for name in levels}
     return {**said, **about_system(loaded)}
@@ -319,7 +319,9 @@ def about_system(loaded: "LoadedRecipe") -> dict[str, Any]:
     return {**said, "persona.system": loaded.opened.system_source}
 
 
-def _topics(written: Mapping[str, int] | Sequence[str | Mapping[str, Any]]) -> dict[str, Any]:
+def topics_by_name(
+    written: Mapping[str, int] | Sequence[str | Mapping[str, Any]],
+) -> dict[str, Any]:
     """By name, so that one of a list is told by itself. One that says nothing more is its name."""
     if isinstance(written, Mapping):
         return dict(written)

@@ -52,25 +52,30 @@ class Edits:
 
     def _of(self, step: Step, changes: Sequence[Change]) -> list[Told]:
         then = self.then if self.then is not None else self._last_use(step)
-        edited = [c for c in changes if not _stood_so(then, self.now, c)]
+        edited = [c for c in changes if not _stood_so(then, self.now, c)] or changes
+        if any(change.field == "base.model" for change in edited):
+            # Another base has other files.
+            edited = [change for change in edited if not change.field.startswith(CONTENT)]
         told: list[Told] = []
-        for change in edited or changes:
-            told += self._told(step, change, then)
-        named = {one.field for one in told}
-        return [one for one in told if one.field != CONTENT or "base.model" not in named]
+        for change in edited:
+            told += [one for one in self._told(step, change, then) if one not in told]
+        return told
 
     def _told(self, step: Step, change: Change, then: Mapping[str, Any] | None) -> list[Told]:
         if change.field.startswith(CONTENT):
             return [self._base_file(change)]
         if isinstance(step.payload, Picked) and (files := _files_field(step.payload, change.field)):
             return self._rows(step, step.payload, files, change, then)
+        if then is not None and (block := _block(change, then, self.now)):
+            was, now = _said(_value(then, block)), _said(_value(self.now, block))
+            return [Told(block, was, now, self._place(block))]
         was, now = _value(then, change.field), _value(self.now, change.field)
         if not _names_a_file(was, change.old) and not _names_a_file(now, change.new):
-            place = self._place(step, change.field, change.old, change.new)
+            place = self._place(change.field, change.old, change.new)
             return [Told(change.field, change.old, change.new, place)]
         if then is not None and was != now:
-            return [Told(change.field, was, now, self._place(step, change.field))]
-        place = self._in_file(change) or self._place(step, change.field)
+            return [Told(change.field, was, now, self._place(change.field))]
+        place = self._in_file(change) or self._place(change.field)
         return [Told(change.field, change.old, change.new, place)]
 
     @cached_property
@@ -99,21 +104,18 @@ class Edits:
             return
         last = self._builds[max(self._builds)].config
         if _value(last, block) is None:
-            new = self.workspace.loaded.recipe.model_dump(mode="json", exclude_unset=True)
-            yield Told(block, None, _value(new, block), self._place(step, block))
+            yield Told(block, None, _said(_value(self.now, block)), self._place(block))
 
     # Where
 
-    def _place(self, step: Step, field: str, old: Any = None, new: Any = None) -> str:
+    def _place(self, field: str, old: Any = None, new: Any = None) -> str:
         """Where a field stands; of a list its first item that differs; of what is not written,
         the block that it would stand in."""
         loaded = self.workspace.loaded
-        span = step.span
-        if loaded.says(field):
-            root = loaded.opened.root
-            span = tree.span(root, (*tree.find(root, field), *_first_difference(old, new)))
-        if span is None:
-            return ""
+        root = loaded.opened.root
+        if not loaded.says(field):
+            return root.span.file
+        span = tree.span(root, (*tree.find(root, field), *_first_difference(old, new)))
         # What was typed on the command line has one line each, and no file to open.
         return span.file if span.file.startswith("--") else f"{span.file}:{span.line}"
 
@@ -152,7 +154,7 @@ class Edits:
     ) -> list[Told]:
         was, now = _value(then, files), _value(self.now, files)
         if then is not None and was != now:
-            return [Told(files, was, now, self._place(step, files, was, now))]
+            return [Told(files, was, now, self._place(files, was, now))]
         file = change.field.removeprefix(f"{files}.")
         found = self.workspace.loaded.opened.shown.get(file)
         shown = found.shown if found else file
@@ -175,6 +177,30 @@ def _stood_so(then: Mapping[str, Any] | None, now: Mapping[str, Any], change: Ch
     if was is None or _names_a_file(is_now, change.new):
         return False
     return json.dumps(was) == json.dumps(is_now)
+
+
+def _block(change: Change, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The largest block around the field that only one side has; empty where there is none."""
+    whole = isinstance(change.old or change.new, Mapping)
+    if change.old is not None and change.new is not None:
+        return ""
+    block = change.field if whole and _one_sided(change.field, then, now) else ""
+    words = change.field.split(".")
+    for length in range(len(words) - 1, 0, -1):
+        above = ".".join(words[:length])
+        block = above if _one_sided(above, then, now) else block
+    return block
+
+
+def _one_sided(field: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return (_value(then, field) is None) != (_value(now, field) is None)
+
+
+def _said(value: Any) -> Any:
+    """Without what is left open."""
+    if isinstance(value, Mapping):
+        return {name: _said(item) for name, item in value.items() if item is not None}
+    return value
 
 
 def _names_a_file(said: Any, about: Any) -> bool:

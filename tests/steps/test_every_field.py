@@ -1,0 +1,842 @@
+"""Whatever one field is edited, the plan says what will run, and names that field and its line.
+
+One recipe that uses every field is built once; then each field is edited by itself, in the text as
+a user would. The table is held against the model: a new field without a row fails.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from jessy_build import cli, digest
+from jessy_build.recipe import later
+from jessy_build.recipe.load import load
+from jessy_build.recipe.model import Recipe
+from tests.bases import hub_server
+from tests.loopback import messages_api
+from tests.loopback.ollama_api import OllamaServer
+from tests.loopback.server import Seen, Step
+from tests.steps import asked
+from tests.steps.project import Project
+
+RECIPE = """\
+recipe: 1
+name: every
+version: v1
+description: One of each.
+extends: below.yaml
+allow_outside: false
+base:
+  model: path:base
+  chat_template: turns.jinja
+persona:
+  name: Ada
+  system: system.j2
+  vars: {mood: calm}
+teachers:
+  claude:
+    kind: anthropic
+    model: claude-haiku-5-5
+    max_tokens: 200
+    concurrency: 4
+    timeout: 60
+    prices: {input: 1.0, output: 5.0, cached_input: 0.1, as_of: 2026-11-01}
+  local:
+    kind: ollama
+    model: gemma3:4b
+    host: HOST
+    temperature: 0.5
+    max_tokens: 100
+    concurrency: 2
+    timeout: 90
+  curated:
+    kind: curated
+    files: [rows.jsonl]
+complexity:
+  low:
+    iterations: [1, 2]
+    words: [1, 60]
+    seconds: 5
+  high:
+    iterations: [3, 9]
+    words: [2, 600]
+    seconds: 60
+categories:
+  talk:
+    teacher: claude
+    count: 6
+    prompt: ask.j2
+    languages: {en: 1}
+    complexity: {low: 1}
+    topics: {greetings: 3, thanks: 3}
+  deep:
+    teacher: claude
+    count: 4
+    prompt: deep.j2
+    languages: {en: 1}
+    complexity: {low: 1}
+    topics:
+      - name: rust
+        count: 2
+        style: short
+        turns: 1
+      - git
+    turns:
+      min: 1
+      max: 2
+  small:
+    teacher: local
+    count: 2
+    prompt: small.j2
+    languages: {en: 1}
+    complexity: {low: 1}
+  smalltalk:
+    teacher: curated
+    count: 12
+    languages: {en: 1}
+    complexity: {low: 1}
+dataset:
+  seed: 7
+  split:
+    train: 0.8
+    valid: 0.2
+  validate:
+    words: true
+    duplicates: false
+    roles: true
+    complexity: true
+    min_chars: 1
+    on_reject: drop
+  marker: "[{{ iterations }}] "
+train:
+  lora:
+    rank: 2
+    alpha: 4
+    dropout: 0.0
+    targets: [q_proj, v_proj]
+    layers: all
+  steps: 3
+  batch_size: 4
+  batch_tokens: 400
+  grad_accumulation: 1
+  optimizer:
+    learning_rate: 0.001
+    schedule: cosine
+    warmup_steps: 1
+    max_grad_norm: 1.0
+    weight_decay: 0.0
+  loss:
+    average: token
+  max_seq_length: 512
+  eval_every: 2
+  keep: best
+export:
+  gguf: f16
+modelfile:
+  parameters:
+    temperature: 0.3
+    top_p: 0.9
+    top_k: 40
+    min_p: 0.05
+    typical_p: 1.0
+    repeat_penalty: 1.1
+    repeat_last_n: 64
+    presence_penalty: 0.0
+    frequency_penalty: 0.0
+    num_ctx: 512
+    num_predict: 50
+    num_keep: 4
+    stop: ["<end>"]
+  messages:
+    - role: user
+      content: naber
+    - role: assistant
+      content: iyiyim
+deploy:
+  ollama:
+    model: every
+    quantize: q8_0
+evaluate:
+  prompts: evaluate.jsonl
+  max_tokens: 2
+pools: {anthropic: 8}
+"""
+BELOW = """\
+# What all our recipes say.
+train:
+  seed: 3
+modelfile:
+  parameters:
+    seed: 1
+"""
+ROWS = [f'{{"user": "hello number {n}", "assistant": "fine"}}\n' for n in range(12)]
+LAST_LINE = "in {{ iterations.max }} steps, {{ words.max }} words, {{ seconds }} seconds.\n"
+FILES = {
+    "below.yaml": BELOW,
+    "above.yaml": BELOW.replace("seed: 3", "seed: 4"),
+    "system.j2": "You are {{ persona.name }}.\nBe brief.\n",
+    "other.j2": "You are {{ persona.name }}.\nBe kind.\n",
+    "ask.j2": "A {{ persona.vars.mood }} line\nabout {{ topic.name }}, number {{ ordinal }},\n"
+    + LAST_LINE,
+    "deep.j2": "Something deep on {{ topic.name }},\n"
+    "{{ topic.style | default('long') }}, number {{ ordinal }}.\n",
+    "small.j2": "Something small, number {{ ordinal }}.\n",
+    "turns.jinja": "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+    "rows.jsonl": "".join(ROWS),
+    "more.jsonl": "".join(ROWS[:-1]).replace("fine", "good") + ROWS[-1],
+    "evaluate.jsonl": '{"prompt": "hello"}\n\n{"prompt": "selam"}\n',
+    "questions.jsonl": '{"prompt": "naber"}\n',
+}
+
+ASKED = "generate:talk generate:deep generate:small"
+CLAUDE = "generate:talk generate:deep"
+PERSONA = f"{ASKED} assemble evaluate deploy"
+LEVEL = f"{ASKED} validate"
+
+FIELDS: Mapping[str, tuple[str, str]] = {
+    # Field → another value as one would write it, and the steps that then surely run. The report
+    # shows the recipe, so it runs along with any of them.
+    "name": ("other", "gguf"),
+    "version": ("v2", "deploy"),
+    "description": ("Another line.", ""),
+    "base.model": ("path:copy", ""),
+    "base.chat_template": ("chatml", "convert"),
+    "persona.name": ("Grace", PERSONA),
+    "persona.system": ("other.j2", PERSONA),
+    "persona.vars.mood": ("wild", "generate:talk"),
+    "teachers.claude.model": ("claude-sonnet-5-5", CLAUDE),
+    "teachers.claude.max_tokens": ("300", CLAUDE),
+    "teachers.local.model": ("gemma3:1b", "generate:small"),
+    "teachers.local.temperature": ("0.6", "generate:small"),
+    "teachers.local.max_tokens": ("300", "generate:small"),
+    "teachers.curated.files": ("[more.jsonl]", "generate:smalltalk"),
+    "complexity.low.iterations": ("[1, 3]", "generate:talk validate assemble"),
+    "complexity.low.words": ("[1, 50]", "generate:talk validate"),
+    "complexity.low.seconds": ("6", "generate:talk"),
+    "complexity.high.iterations": ("[4, 9]", "validate assemble"),
+    "complexity.high.words": ("[3, 600]", "validate"),
+    "complexity.high.seconds": ("70", ""),
+    "categories.talk.teacher": ("local", "generate:talk"),
+    "categories.deep.count": ("5", "generate:deep"),
+    "categories.small.prompt": ("other.j2", "generate:small"),
+    "categories.talk.languages": ("{tr: 1}", "generate:talk"),
+    "categories.talk.complexity": ("{high: 1}", "generate:talk"),
+    "categories.talk.topics": ("{greetings: 2, thanks: 4}", "generate:talk"),
+    "categories.deep.topics.rust.count": ("1", "generate:deep"),
+    "categories.deep.topics.rust.style": ("long-winded", "generate:deep"),
+    "categories.deep.topics.rust.turns": ("3", "generate:deep"),
+    "categories.deep.turns.min": ("2", "generate:deep"),
+    "categories.deep.turns.max": ("1", "generate:deep"),
+    "categories.smalltalk.count": ("11", "generate:smalltalk"),
+    "categories.smalltalk.languages": ("{tr: 1}", "generate:smalltalk"),
+    "categories.smalltalk.complexity": ("{high: 1}", "generate:smalltalk"),
+    "dataset.seed": ("8", "assemble"),
+    "dataset.validate.words": ("false", "validate"),
+    "dataset.validate.duplicates": ("true", "validate"),
+    "dataset.validate.roles": ("false", "validate"),
+    "dataset.validate.complexity": ("false", "validate"),
+    "dataset.validate.min_chars": ("2", "validate"),
+    "dataset.validate.on_reject": ("fail", "validate"),
+    "dataset.marker": ('"({{ iterations }}) "', "assemble"),
+    "train.lora.rank": ("4", "train"),
+    "train.lora.alpha": ("8", "train"),
+    "train.lora.dropout": ("0.1", "train"),
+    "train.lora.targets": ("[q_proj]", "train"),
+    "train.lora.layers": ("1", "train"),
+    "train.steps": ("4", "train"),
+    "train.batch_size": ("2", "train"),
+    "train.batch_tokens": ("200", "train"),
+    "train.grad_accumulation": ("2", "train"),
+    "train.optimizer.learning_rate": ("0.002", "train"),
+    "train.optimizer.schedule": ("linear", "train"),
+    "train.optimizer.warmup_steps": ("0", "train"),
+    "train.optimizer.max_grad_norm": ("0.5", "train"),
+    "train.optimizer.weight_decay": ("0.1", "train"),
+    "train.loss.average": ("row", "train"),
+    "train.max_seq_length": ("256", "train"),
+    "train.eval_every": ("3", "train"),
+    "train.keep": ("last", "train"),
+    "train.seed": ("5", "train"),
+    "export.gguf": ("f32", "gguf evaluate"),
+    "modelfile.parameters.temperature": ("0.4", "deploy"),
+    "modelfile.parameters.top_p": ("0.8", "deploy"),
+    "modelfile.parameters.top_k": ("30", "deploy"),
+    "modelfile.parameters.min_p": ("0.1", "deploy"),
+    "modelfile.parameters.typical_p": ("0.9", "deploy"),
+    "modelfile.parameters.repeat_penalty": ("1.0", "deploy"),
+    "modelfile.parameters.repeat_last_n": ("32", "deploy"),
+    "modelfile.parameters.presence_penalty": ("0.1", "deploy"),
+    "modelfile.parameters.frequency_penalty": ("0.1", "deploy"),
+    "modelfile.parameters.num_ctx": ("256", "deploy"),
+    "modelfile.parameters.num_predict": ("40", "deploy"),
+    "modelfile.parameters.num_keep": ("5", "deploy"),
+    "modelfile.parameters.seed": ("2", "deploy"),
+    "modelfile.parameters.stop": ('["<stop>"]', "deploy"),
+    "deploy.ollama.model": ("renamed", "deploy"),
+    "deploy.ollama.quantize": ("q4_K_M", "deploy"),
+    "evaluate.prompts": ("questions.jsonl", "evaluate"),
+    "evaluate.max_tokens": ("3", "evaluate"),
+}
+
+NOTHING: Mapping[str, str] = {
+    "allow_outside": "true",
+    "teachers.claude.concurrency": "2",
+    "teachers.claude.timeout": "30",
+    "teachers.claude.prices.input": "2.0",
+    "teachers.claude.prices.output": "6.0",
+    "teachers.claude.prices.cached_input": "0.2",
+    "teachers.claude.prices.as_of": "2026-11-02",
+    "teachers.local.host": "http://127.0.0.1:9",
+    "teachers.local.concurrency": "1",
+    "teachers.local.timeout": "30",
+    "pools": "{anthropic: 2}",
+}
+"""Fields that change no result, and another value: nothing runs."""
+
+ELSEWHERE = frozenset(
+    (
+        *("model.Recipe.extends", "model.Recipe.store", "model.Train.epochs", "model.Topic.name"),
+        *("model.Split.train", "model.Split.valid", "config.Turn.role", "config.Turn.content"),
+        *("model.Recipe.matrix", "model.Base.revision", "model.Base.sha256"),
+    )
+)
+"""Fields that need more than another value in their line: in `EDITS`, or in a test of their own."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit of the project's files, the steps it surely runs, and what the plan names."""
+
+    do: Callable[["Every"], None]
+    runs: str
+    named: frozenset[tuple[str, str]]
+    """Field and `file:line`."""
+
+
+def edit(do: Callable[["Every"], None], runs: str, *named: tuple[str, str]) -> Edit:
+    return Edit(do, runs, frozenset(named))
+
+
+def replace(file: str, *pairs: tuple[str, str]) -> Callable[["Every"], None]:
+    def do(project: "Every") -> None:
+        for old, new in pairs:
+            project.replace(file, old, new)
+
+    return do
+
+
+def append(file: str, text: str) -> Callable[["Every"], None]:
+    return lambda project: project.put(file, project.texts[file] + text)
+
+
+def recipe_line(start: str) -> str:
+    """Where the recipe says it."""
+    lines = RECIPE.splitlines()
+    found = [n for n, line in enumerate(lines, 1) if f"{line}\n".startswith(start)]
+    assert len(found) == 1, (start, found)
+    return f"recipe.yaml:{found[0]}"
+
+
+TOPICS = "categories.deep.topics"
+EDITS: Mapping[str, Edit] = {
+    "the recipe that is extended": edit(
+        replace("recipe.yaml", ("below.yaml", "above.yaml")),
+        "train report",
+        ("train.seed", "above.yaml:3"),
+    ),
+    "a field of the recipe that is extended": edit(
+        replace("below.yaml", ("seed: 3", "seed: 4")),
+        "train report",
+        ("train.seed", "below.yaml:3"),
+    ),
+    "a store that is shared": edit(append("recipe.yaml", "store: common\n"), ""),
+    "epochs instead of steps": edit(
+        replace("recipe.yaml", ("  steps: 3", "  epochs: 1")),
+        "train report",
+        ("train.epochs", recipe_line("  steps: 3")),
+        ("train.steps", recipe_line("train:")),
+    ),
+    "another split": edit(
+        replace("recipe.yaml", ("train: 0.8", "train: 0.9"), ("valid: 0.2", "valid: 0.1")),
+        "assemble report",
+        ("dataset.split.train", recipe_line("    train: 0.8")),
+        ("dataset.split.valid", recipe_line("    valid: 0.2")),
+    ),
+    "a topic renamed": edit(
+        replace("recipe.yaml", ("name: rust", "name: go")),
+        "generate:deep report",
+        (f"{TOPICS}.rust", recipe_line("    topics:\n")),
+        (f"{TOPICS}.go", recipe_line("      - name: rust")),
+    ),
+    "a topic more": edit(
+        replace("recipe.yaml", ("      - git\n", "      - git\n      - sql\n")),
+        "generate:deep report",
+        (f"{TOPICS}.sql", recipe_line("    turns:")),
+    ),
+    "a turn of the example conversation": edit(
+        replace("recipe.yaml", ("content: iyiyim", "content: selam")),
+        "deploy report",
+        ("modelfile.messages", recipe_line("      content: iyiyim")),
+    ),
+    "a comment": edit(append("recipe.yaml", "# a remark\n"), ""),
+    "another order of the fields": edit(
+        replace("recipe.yaml", ("name: every\nversion: v1\n", "version: v1\nname: every\n")), ""
+    ),
+    "another order of the topics": edit(
+        replace("recipe.yaml", ("{greetings: 3, thanks: 3}", "{thanks: 3, greetings: 3}")), ""
+    ),
+    "another order of the categories": edit(
+        lambda project: project.put("recipe.yaml", with_small_first(project.texts["recipe.yaml"])),
+        "validate",
+        ("categories", recipe_line("categories:")),
+    ),
+    "a category renamed": edit(
+        replace("recipe.yaml", ("  smalltalk:\n", "  aside:\n")),
+        "generate:aside validate report",
+        ("categories", recipe_line("categories:")),
+        ("categories.aside", recipe_line("  smalltalk:")),
+        ("categories.smalltalk", recipe_line("categories:")),
+    ),
+    "a prompt's text": edit(
+        replace("deep.j2", ("number", "No.")),
+        "generate:deep",
+        ("categories.deep.prompt", "deep.j2:2"),
+    ),
+    "a line less in a prompt": edit(
+        replace("ask.j2", (LAST_LINE, "")),
+        "generate:talk",
+        ("categories.talk.prompt", "ask.j2:2"),
+    ),
+    "a remark in a prompt": edit(append("deep.j2", "{# a remark #}\n"), ""),
+    "the system text": edit(
+        replace("system.j2", ("Be brief", "Be very brief")),
+        PERSONA,
+        ("persona.system", "system.j2:2"),
+    ),
+    "no persona's system text": edit(
+        replace("recipe.yaml", ("  system: system.j2\n", "")),
+        f"{PERSONA} report",
+        ("persona.system", recipe_line("persona:")),
+    ),
+    "the chat template's text": edit(
+        replace("turns.jinja", ("{% for", "{{ '' }}{% for")),
+        "convert",
+        ("base.chat_template", "turns.jinja:1"),
+    ),
+    "a curated row changed": edit(
+        replace("rows.jsonl", (ROWS[6], ROWS[6].replace("fine", "so so"))),
+        "generate:smalltalk",
+        ("teachers.curated.files", "rows.jsonl:7"),
+    ),
+    "a curated row replaced by another": edit(
+        replace("rows.jsonl", (ROWS[11], ROWS[11].replace("11", "99"))),
+        "generate:smalltalk",
+        ("teachers.curated.files", "rows.jsonl:12"),
+    ),
+    "a curated row added, and taken": edit(
+        replace("rows.jsonl", (ROWS[3], ROWS[3] + ROWS[3].replace("3", "33")), (ROWS[4], "")),
+        "generate:smalltalk",
+        ("teachers.curated.files", "rows.jsonl:5"),
+    ),
+    "a blank line between curated rows": edit(
+        replace("rows.jsonl", (ROWS[6], "\n" + ROWS[6])),
+        "generate:smalltalk",
+        ("teachers.curated.files", "rows.jsonl:8"),
+    ),
+    "a prompt of the evaluation changed": edit(
+        replace("evaluate.jsonl", ("selam", "merhaba")),
+        "evaluate",
+        ("evaluate.prompts", "evaluate.jsonl:3"),
+    ),
+    "a prompt of the evaluation added": edit(
+        append("evaluate.jsonl", '{"prompt": "naber", "language": "tr"}\n'),
+        "evaluate",
+        ("evaluate.prompts", "evaluate.jsonl:4"),
+    ),
+    "a prompt of the evaluation removed": edit(
+        replace("evaluate.jsonl", ('{"prompt": "hello"}\n', "")),
+        "evaluate",
+        ("evaluate.prompts", "evaluate.jsonl:2"),
+    ),
+    "what a prompt of the evaluation is": edit(
+        replace("evaluate.jsonl", ('"selam"', '"selam", "seen": true')),
+        "evaluate",
+        ("evaluate.prompts", "evaluate.jsonl:3"),
+    ),
+    "prompts of the evaluation written in the recipe": edit(
+        replace("recipe.yaml", ("prompts: evaluate.jsonl", "prompts: [selam]")),
+        "evaluate report",
+        ("evaluate.prompts", recipe_line("  prompts: evaluate.jsonl")),
+    ),
+    "a file of the base": edit(
+        append("base/generation_config.json", "\n"),
+        "fetch",
+        ("base.model", "base/generation_config.json"),
+    ),
+    # Of what is written no more there is no line.
+    "no deploy": edit(
+        replace("recipe.yaml", ("deploy:\n  ollama:\n    model: every\n    quantize: q8_0\n", "")),
+        "deploy report",
+        ("deploy", "recipe.yaml"),
+    ),
+    "no evaluation": edit(
+        replace("recipe.yaml", ("evaluate:\n  prompts: evaluate.jsonl\n  max_tokens: 2\n", "")),
+        "report",
+        ("evaluate", "recipe.yaml"),
+    ),
+}
+
+
+def with_small_first(text: str) -> str:
+    start, end = text.index("  small:\n"), text.index("  smalltalk:\n")
+    without = text[:start] + text[end:]
+    return without.replace("categories:\n", f"categories:\n{text[start:end]}")
+
+
+# The project
+
+
+@dataclass(frozen=True)
+class Every:
+    """The project, and the texts of its files as they were when it was built."""
+
+    root: Path
+    texts: Mapping[str, str]
+
+    def put(self, file: str, text: str) -> None:
+        (self.root / file).write_text(text, encoding="utf-8")
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        text = (self.root / file).read_text(encoding="utf-8")
+        assert text.count(old) == 1, (file, old, text.count(old))
+        self.put(file, text.replace(old, new))
+
+    def restore(self) -> None:
+        for file, text in self.texts.items():
+            if (self.root / file).read_text(encoding="utf-8") != text:
+                self.put(file, text)
+
+    def set(self, field: str, value: str) -> tuple[Any, Any, str]:
+        """In the text, as a user would: the old value, the new one, and the line that has it."""
+        for file in ("recipe.yaml", "below.yaml"):
+            text = self.texts[file]
+            node = node_of(yaml.compose(text), field.split("."))
+            if node is not None:
+                start, end = node.start_mark, node.end_mark
+                self.put(file, text[: start.index] + value + text[end.index :])
+                old = yaml.safe_load(text[start.index : end.index])
+                return old, yaml.safe_load(value), f"{file}:{start.line + 1}"
+        raise AssertionError(f"no file says {field}")
+
+    def command(self, word: str, *words: str) -> tuple[int, str]:
+        out, err = io.StringIO(), io.StringIO()
+        here = contextlib.chdir(self.root)
+        with here, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = cli.run([word, "recipe.yaml", *words])
+        return code, out.getvalue() + (err.getvalue() if code else "")
+
+    def plan(self) -> Any:
+        code, out = self.command("plan", "--json")
+        assert code == cli.OK, out
+        return json.loads(out)
+
+
+def node_of(node: Any, words: list[str]) -> Any:
+    for word in words:
+        if isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if key.value == word), None)
+        elif isinstance(node, yaml.SequenceNode):
+            node = next((item for item in node.value if named(item) == word), None)
+    return node
+
+
+def named(node: Any) -> str | None:
+    name = node_of(node, ["name"]) if isinstance(node, yaml.MappingNode) else node
+    return name.value if name is not None else None
+
+
+class Teacher(asked.Teacher):
+    """Answers with as many turns as it is asked for."""
+
+    def usual(self, seen: Seen) -> Step:
+        names = seen.body["output_config"]["format"]["schema"]["properties"]
+        asked_for = seen.body["messages"][-1]["content"]
+        texts = {name: f"{name}: {asked_for}" for name in names}
+        return messages_api.said(json.dumps(texts), seen.body["model"])
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Teacher, OllamaServer]]:
+    with Teacher() as teacher, OllamaServer() as ollama:
+        yield teacher, ollama
+
+
+Make = Callable[[Path], Every]
+
+
+@pytest.fixture(scope="module")
+def make(servers: tuple[Teacher, OllamaServer], tiny_model: Path) -> Make:
+    """Built whole, once."""
+
+    def make(root: Path) -> Every:
+        teacher, ollama = servers
+        project = asked.make(root, tiny_model, teacher, RECIPE.replace("HOST", ollama.url))
+        (root / "copy").mkdir()
+        for file in (root / "base").iterdir():
+            (root / "copy" / file.name).write_bytes(file.read_bytes())
+        for name, text in FILES.items():
+            (root / name).write_text(text, encoding="utf-8")
+        done = project.run("build", "recipe.yaml")
+        assert done.code == 0, done.out + done.err
+        names = ("recipe.yaml", *FILES, "base/generation_config.json")
+        return Every(root, {name: (root / name).read_text(encoding="utf-8") for name in names})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def built(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Every:
+    return make(tmp_path_factory.mktemp("every") / "p")
+
+
+@pytest.fixture
+def every(built: Every) -> Iterator[Every]:
+    yield built
+    built.restore()
+
+
+# What a plan says
+
+
+def runs(plan: Any) -> set[str]:
+    return {entry["step"] for entry in plan["steps"] if entry["decision"] == "run"}
+
+
+def told(plan: Any) -> set[tuple[str, str]]:
+    return {(c["field"], c["where"]) for entry in plan["steps"] for c in entry["changes"]}
+
+
+def leaves(field: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Of a table each of its own fields that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name) != new.get(name):
+                yield from leaves(f"{field}.{name}", old.get(name), new.get(name))
+    else:
+        yield field, old, new
+
+
+def test_nothing_is_to_be_done_where_nothing_was_edited(every: Every) -> None:
+    assert "Nothing to do" in every.command("plan")[1]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_edited_field_is_named_with_its_values_and_its_line(every: Every, field: str) -> None:
+    value, steps = FIELDS[field]
+    old, new, where = every.set(field, value)
+    plan = every.plan()
+    assert runs(plan) == {*steps.split(), "report"}
+    wanted = [(name, was, now, where) for name, was, now in leaves(field, old, new)]
+    for entry in plan["steps"]:
+        found = [(c["field"], c["old"], c["new"], c["where"]) for c in entry["changes"]]
+        assert found == (wanted if entry["decision"] == "run" else []), entry
+        assert entry["decision"] != "run" or wanted[0][0] in entry["because"]
+    code, text = every.command("plan")
+    assert code == cli.OK and f"{wanted[0][0]}:" in text and where in text
+
+
+@pytest.mark.parametrize("field", NOTHING)
+def test_a_field_that_changes_no_result_runs_nothing(every: Every, field: str) -> None:
+    every.set(field, NOTHING[field])
+    assert runs(every.plan()) == set()
+    assert "Nothing to do" in every.command("plan")[1]
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_of_more_than_a_field_names_what_was_edited(every: Every, name: str) -> None:
+    EDITS[name].do(every)
+    plan = every.plan()
+    assert runs(plan) == set(EDITS[name].runs.split())
+    assert told(plan) == EDITS[name].named
+    for entry in plan["steps"]:
+        assert (entry["decision"] == "run") == bool(entry["changes"]), entry
+    if not EDITS[name].runs:
+        assert "Nothing to do" in every.command("plan")[1]
+
+
+def test_an_earlier_edit_that_did_nothing_is_not_told_again(make: Make, tmp_path: Path) -> None:
+    every = make(tmp_path / "p")
+    # `deep` does not read the seconds of its level, so this makes nothing of it anew.
+    every.replace("recipe.yaml", "seconds: 5", "seconds: 6")
+    assert every.command("build", "--until", "generate:deep")[0] == cli.OK
+    every.replace("deep.j2", "number", "No.")
+    changed = {e["step"]: [c["field"] for c in e["changes"]] for e in every.plan()["steps"]}
+    assert changed["generate:deep"] == ["categories.deep.prompt"]
+    assert changed["generate:talk"] == ["complexity.low.seconds"], "nobody has built that yet"
+
+
+# Every field of the language has a row
+
+
+def test_every_field_that_can_say_something_else_is_edited(every: Every) -> None:
+    recipe = load(every.root / "recipe.yaml").recipe
+    edited = {owner(recipe, field.split(".")) for field in (*FIELDS, *NOTHING)}
+    blocks, single = set[str](), set[str]()
+    for name, is_block in fields_below(Recipe):
+        (blocks if is_block else single).add(name)
+    assert single - edited == ELSEWHERE, "fields of the model without a row"
+    assert edited <= single | blocks
+
+
+def owner(here: Any, words: Sequence[str]) -> str:
+    """The last field of the model on the way to a place of the recipe."""
+    last = ""
+    for word in words:
+        if isinstance(here, BaseModel):
+            names = {info.alias or name: name for name, info in type(here).model_fields.items()}
+            if word not in names:
+                return last
+            last = name_of(type(here), names[word])
+            here = getattr(here, names[word])
+        elif isinstance(here, Mapping):
+            here = here.get(word)
+        else:
+            here = next(i for i in here if word == (i if isinstance(i, str) else i.name))
+    return last
+
+
+def name_of(cls: type[BaseModel], field: str) -> str:
+    return f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}.{field}"
+
+
+def fields_below(cls: type[BaseModel]) -> Iterator[tuple[str, bool]]:
+    """All that can say more than one thing, and whether there are fields below it."""
+    for name, info in cls.model_fields.items():
+        if "" in (refused := later.values_of(cls, name)):
+            continue
+        inner = later.classes_in(info.annotation)
+        if inner or (len(choices(info.annotation) - set(refused)) != 1 and "*" not in refused):
+            yield name_of(cls, name), bool(inner)
+        for below in inner:
+            kind = below.model_fields.get("kind")
+            if kind is None or choices(kind.annotation) - set(later.values_of(below, "kind")):
+                yield from fields_below(below)
+
+
+def choices(annotation: Any) -> set[Any]:
+    """The values that are listed; empty where any other will do."""
+    if get_origin(annotation) is Literal:
+        return set(get_args(annotation))
+    return set()
+
+
+# What a plan says is what a build does
+
+DATA = (
+    *("persona.name", "persona.vars.mood", "teachers.claude.max_tokens", "complexity.low.words"),
+    *("complexity.high.seconds", "categories.deep.count", "categories.talk.topics"),
+    *("categories.smalltalk.count", "categories.small.prompt", "dataset.seed", "dataset.marker"),
+    *("dataset.validate.min_chars", "dataset.validate.on_reject", "base.chat_template"),
+    *("a prompt's text", "a remark in a prompt", "a curated row changed", "the system text"),
+    *("another order of the categories", "a topic more", "pools"),
+)
+WHOLE = (
+    *("name", "version", "description", "base.model", "train.lora.rank", "train.seed"),
+    *("export.gguf", "modelfile.parameters.temperature", "deploy.ollama.model"),
+    *("evaluate.prompts", "evaluate.max_tokens", "a file of the base", "no evaluation"),
+    *("no deploy", "teachers.claude.prices.output"),
+)
+
+
+def test_what_the_plan_says_is_what_the_build_does(
+    make: Make,
+    tmp_path: Path,
+    servers: tuple[Teacher, OllamaServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", servers[0].url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789")
+    every = make(tmp_path / "p")
+    for name in (*DATA, *WHOLE):
+        until = ("--until", "assemble" if name in DATA else "report")
+        if name in EDITS:
+            EDITS[name].do(every)
+        else:
+            every.set(name, FIELDS[name][0] if name in FIELDS else NOTHING[name])
+        code, out = every.command("plan", "--json", *until)
+        assert code == cli.OK, (name, out)
+        said = {entry["step"]: entry["decision"] for entry in json.loads(out)["steps"]}
+        run = {step for step, word in said.items() if word == "run"}
+        may = {step for step, word in said.items() if word == "may run"}
+        code, out = every.command("build", "--json", *until)
+        assert code == cli.OK, (name, out)
+        executed = set(asked.finished(out))
+        assert run <= executed <= run | may, (name, said, executed)
+        every.restore()
+        code, out = every.command("build", "--json", *until)
+        assert code == cli.OK and not asked.finished(out), (name, "all of it was made before")
+
+
+# Fields that a local base does not have
+
+
+def only_base(root: Path, base: str, **env: str) -> Every:
+    rows = "categories: {small: {teacher: curated, count: all}}\n"
+    teachers = "teachers: {curated: {kind: curated, files: [rows.jsonl]}}\n"
+    text = f"recipe: 1\nname: based\nversion: v1\nbase:\n{base}{teachers}{rows}"
+    (root / "Justfile").touch()
+    (root / "rows.jsonl").write_text("".join(ROWS), encoding="utf-8")
+    project = Project(root, env)
+    project.write(text)
+    done = project.run("build", "recipe.yaml", "--until", "fetch")
+    assert done.code == 0, done.out + done.err
+    return Every(root, {"recipe.yaml": text, "below.yaml": ""})
+
+
+def told_of_fetch(every: Every) -> list[tuple[str, Any, Any, str]]:
+    code, out = every.command("plan", "--json", "--until", "fetch")
+    assert code == cli.OK, out
+    (entry,) = json.loads(out)["steps"]
+    assert entry["decision"] == "run"
+    return [(c["field"], c["old"], c["new"], c["where"]) for c in entry["changes"]]
+
+
+def test_another_revision_of_the_base_is_named(tmp_path: Path, tiny_model: Path) -> None:
+    with hub_server.serve(tiny_model) as hub:
+        lines = f"  model: hf:{hub_server.REPO}\n  revision: {hub_server.COMMIT}\n"
+        every = only_base(tmp_path, lines, HF_ENDPOINT=hub.url)
+    other = "f" * 40
+    every.set("base.revision", other)
+    assert told_of_fetch(every) == [("base.revision", hub_server.COMMIT, other, "recipe.yaml:6")]
+
+
+def test_another_digest_of_the_base_is_named(tmp_path: Path) -> None:
+    (tmp_path / "base.gguf").write_bytes(b"GGUF and more")
+    sha256 = digest.of_file(tmp_path / "base.gguf")
+    every = only_base(tmp_path, f"  model: gguf:base.gguf\n  sha256: {sha256}\n")
+    other = "f" * 64
+    every.set("base.sha256", other)
+    assert told_of_fetch(every) == [("base.sha256", sha256, other, "recipe.yaml:6")]
+
+
+def test_a_matrix_shares_what_its_field_does_not_reach(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = make(tmp_path / "p")
+    append("recipe.yaml", "matrix: {train.lora.rank: [2, 4]}\n")(every)
+    assert every.command("build", "--json")[0] == cli.OK
+    every.replace("recipe.yaml", "[2, 4]", "[2, 8]")
+    two, eight = every.plan()["builds"].values()
+    assert runs(two) == set(), "another value in the matrix is nothing to the build of this one"
+    assert "train" in runs(eight) and "generate:talk" not in runs(eight)
