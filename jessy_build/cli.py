@@ -140,10 +140,21 @@ def _refused(console: "Console", error: OSError) -> int:
         # `| head` has read enough; Python must not complain about it while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    if error.errno in (*disk.FULL, errno.EROFS, errno.EACCES, errno.EIO):
+    if error.errno == errno.ENOENT and not _is_somewhere():
+        error = FileNotFoundError(errno.ENOENT, "the folder that you are in is gone")
+        console.step_error(disk.refusal(error))
+        return FAILED
+    if error.errno in disk.REFUSED:
         console.step_error(disk.refusal(error))
         return FAILED
     return _bug(console)
+
+
+def _is_somewhere() -> bool:
+    try:
+        return bool(Path.cwd())
+    except OSError:
+        return False
 
 
 def _bug(console: "Console") -> int:

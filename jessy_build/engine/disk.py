@@ -7,6 +7,13 @@ from pathlib import Path
 from jessy_build.diagnostics import StepError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (
+    *FULL,
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE),
+)
+"""What the machine says, and no fault of ours: something stands where something else should."""
 FULL_WORDS = ("No space left on device", "Disk quota exceeded")
 """How it reads where only the text has come back, from a child process or a library."""
 
@@ -17,7 +24,9 @@ ROOM = 1 << 16
 def refusal(error: OSError) -> StepError:
     if error.errno in FULL:
         return no_space()
-    where = f": {error.filename}" if error.filename else ""
+    # Of a rename the second name is the one that people know.
+    named = error.filename2 or error.filename
+    where = f": {named}" if named else ""
     return StepError(f"{error.strerror or error}{where}", hint="mend that and build again")
 
 

@@ -25,6 +25,44 @@ def test_a_base_with_another_hash_is_refused_and_nothing_of_it_is_kept(
     assert "generate:smalltalk" in done.ran, "what does not need the base is finished"
 
 
+@pytest.mark.parametrize(
+    "place", ["builds", "builds/tiny/v1", ".jessy/objects", ".jessy/locks", ".jessy/running"]
+)
+def test_a_file_where_a_folder_should_be_is_named(
+    place: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    project = Project.make(tmp_path / "p", tiny_model)
+    (project.root / place).parent.mkdir(parents=True, exist_ok=True)
+    (project.root / place).touch()
+    done = project.run("build", "recipe.yaml", "--until", "assemble")
+    assert (done.code, "jessy-build" in done.err) == (1, False)
+    assert str(project.root / place) in done.err
+
+
+def test_a_folder_where_a_result_should_be_is_named(tmp_path: Path, tiny_model: Path) -> None:
+    project = Project.make(tmp_path / "p", tiny_model)
+    result = project.root / "builds/tiny/v1/dataset/train.jsonl"
+    result.mkdir(parents=True)
+    done = project.run("build", "recipe.yaml", "--until", "assemble")
+    assert (done.code, done.err.splitlines()[0]) == (1, f"error: Is a directory: {result}")
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path, tiny_model: Path) -> None:
+    project = Project.make(tmp_path / "p", tiny_model)
+    for command in ("status", "gc", "doctor"):
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        done = subprocess.run(
+            ["sh", "-c", f'rmdir "{gone}" && exec "$@"', "sh", *project.command(command)],
+            cwd=gone,
+            env=project.environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, "the folder that you are in is gone" in done.stderr) == (1, True)
+
+
 def test_no_network_is_said_at_once(tmp_path: Path, tiny_model: Path) -> None:
     project = Project.make(tmp_path / "p", tiny_model)
     project.edit(
