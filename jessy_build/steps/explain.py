@@ -12,7 +12,7 @@ from jessy_build.plan.step import Step
 from jessy_build.steps import estimate
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.estimate import Estimate
-from jessy_build.steps.told import Edits, Told
+from jessy_build.steps.told import Edits, Told, in_words
 
 LINES = 6
 """Of a changed text, in the concise plan."""
@@ -26,7 +26,7 @@ def lines(workspace: Workspace, decisions: Mapping[str, Decision], full: bool) -
     recipe = workspace.loaded.recipe
     yield f"Plan for {recipe.name} {recipe.version} ({workspace.id})"
     estimates = estimate.of(workspace, decisions)
-    edits = Edits(workspace)
+    edits, seen = Edits(workspace), list[Told]()
     width = max(len(name) for name in decisions) + 2
     for name, decision in decisions.items():
         step = workspace.plan[name]
@@ -36,7 +36,10 @@ def lines(workspace: Workspace, decisions: Mapping[str, Decision], full: bool) -
         yield f"  {word(decision):8} {step.name:{width}} {because(decision, told)}".rstrip()
         if isinstance(decision, Reuse):
             continue
-        below = [*_edits(told, full), *_figures(estimates[step.name], full)]
+        # What several steps read is shown where it is met first; the others name it.
+        fresh = [one for one in told if full or one not in seen]
+        seen += fresh
+        below = [*_edits(fresh, full), *_figures(estimates[step.name], full)]
         yield from (f"  {'':8} {'':{width}}   {line}" for line in below)
     yield _totals(decisions, estimates)
 
@@ -54,19 +57,10 @@ def edited(edits: Edits, step: Step, decision: Decision) -> tuple[Told, ...]:
 
 def because(decision: Decision, told: Sequence[Told] = ()) -> str:
     if isinstance(decision, Run | WillRun):
-        if not told:
-            return decision.reason.text
-        if not decision.reason.changes:
-            return f"{decision.reason.text}: {told[0].field} is new"
-        return f"{_named(told)} changed"
+        return in_words(decision.reason, told)
     if isinstance(decision, MayRun):
         return f"if the output of {_few(decision.because)} changes"
     return ""
-
-
-def _named(told: Sequence[Told]) -> str:
-    names = list(dict.fromkeys(one.field for one in told))
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _few(names: tuple[str, ...]) -> str:

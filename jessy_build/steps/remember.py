@@ -17,7 +17,7 @@ from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, Reason, Rebuilder, Reuse, Run
 from jessy_build.plan.changes import differences
 from jessy_build.plan.step import Step
-from jessy_build.steps.told import Edits
+from jessy_build.steps.told import Edits, in_words
 
 if TYPE_CHECKING:
     from jessy_build.steps.builds import Workspace
@@ -41,9 +41,14 @@ class Remembering(Rebuilder):
     """Decides as every rebuilder does; each decision is told before anything follows from it."""
 
     tell: Callable[[Step, Decision, Reason], bool]
+    edits: Edits
 
     def decide(self, step: Step, made: Mapping[str, Artifact]) -> Decision:
         decision = super().decide(step, made)
+        if isinstance(decision, Run):
+            reason = decision.reason
+            words = in_words(reason, self.edits.of(step, reason.changes))
+            decision = replace(decision, reason=replace(reason, text=words))
         if not isinstance(decision, Run | Reuse):
             return decision
         is_there = self.tell(step, decision, self._reason(step, decision))
@@ -84,7 +89,7 @@ class Memory:
 
     def rebuilder(self) -> Remembering:
         plain = self._workspace.rebuilder
-        return Remembering(plain.store, plain.holds, plain.before, self._decided)
+        return Remembering(plain.store, plain.holds, plain.before, self._decided, self._edits)
 
     def watching(self, emit: Callable[[events.Event], None]) -> Callable[[events.Event], None]:
         """The same sink, with the ends of steps written down before they are told."""

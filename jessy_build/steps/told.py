@@ -12,6 +12,7 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from jessy_build.engine.rebuild import Reason
 from jessy_build.plan.changes import Change
 from jessy_build.plan.step import Step
 from jessy_build.recipe import tree
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 CONTENT = "base.model (content)"
 """What `fetch` calls the files of a local base."""
+NAMED = 3
+"""Fields that are named in a sentence."""
 NEW_BLOCKS: Mapping[str, str] = {"generate": "categories.{}", "evaluate": "evaluate"}
 """Kinds of steps that only a block of the recipe brings about."""
 
@@ -37,6 +40,17 @@ class Told:
     old: Any
     new: Any
     where: str = ""
+
+
+def in_words(reason: Reason, told: Sequence[Told]) -> str:
+    """Why a step runs, by the fields that the user knows."""
+    if not told:
+        return reason.text
+    names = list(dict.fromkeys(one.field for one in told))
+    if not reason.changes:
+        return f"{reason.text}: {names[0]} is new"
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more} changed"
 
 
 @dataclass(frozen=True)
@@ -100,10 +114,11 @@ class Edits:
     def _new_block(self, step: Step) -> Iterator[Told]:
         """Of a step that no build had, since the recipe did not have its block."""
         block = NEW_BLOCKS.get(step.kind, "").format(step.name.partition(":")[2])
-        if not block or step.name in self.workspace.rebuilder.before or not self._builds:
+        # A build that is on its way says itself what it is asked about here.
+        ended = [build for build in self._builds.values() if build.status != "running"]
+        if not block or not ended or step.name in self.workspace.rebuilder.before:
             return
-        last = self._builds[max(self._builds)].config
-        if _value(last, block) is None:
+        if _value(max(ended, key=lambda build: build.id).config, block) is None:
             yield Told(block, None, _said(_value(self.now, block)), self._place(block))
 
     # Where

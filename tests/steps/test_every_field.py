@@ -749,7 +749,7 @@ DATA = (
     *("categories.smalltalk.count", "categories.small.prompt", "dataset.seed", "dataset.marker"),
     *("dataset.validate.min_chars", "dataset.validate.on_reject", "base.chat_template"),
     *("a prompt's text", "a remark in a prompt", "a curated row changed", "the system text"),
-    *("another order of the categories", "a topic more", "pools"),
+    *("another order of the categories", "a topic more", "a category renamed", "pools"),
 )
 WHOLE = (
     *("name", "version", "description", "base.model", "train.lora.rank", "train.seed"),
@@ -777,12 +777,15 @@ def test_what_the_plan_says_is_what_the_build_does(
         code, out = every.command("plan", "--json", *until)
         assert code == cli.OK, (name, out)
         said = {entry["step"]: entry["decision"] for entry in json.loads(out)["steps"]}
+        why = {entry["step"]: entry["because"] for entry in json.loads(out)["steps"]}
         run = {step for step, word in said.items() if word == "run"}
         may = {step for step, word in said.items() if word == "may run"}
         code, out = every.command("build", "--json", *until)
         assert code == cli.OK, (name, out)
         executed = set(asked.finished(out))
         assert run <= executed <= run | may, (name, said, executed)
+        given = {e["step"]: e["reasons"] for e in asked.events(out) if e["event"] == "step_started"}
+        assert {step: given[step] for step in run} == {step: [why[step]] for step in run}, name
         every.restore()
         code, out = every.command("build", "--json", *until)
         assert code == cli.OK and not asked.finished(out), (name, "all of it was made before")
