@@ -7,7 +7,7 @@ into tests/failing/.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import cycle, islice, product
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -440,10 +440,14 @@ def _unread(loaded: "LoadedRecipe", place: Path, name: str, read: set[str]) -> D
 def prompts_can_be_rendered(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     """Each prompt once for every topic, language and level, so that none fails in hour three."""
     told: set[tuple[str, int, str]] = set()
+    left = MAX_TRIED
     for name, template in loaded.templates.items():
         for variables in _samples(loaded, name):
             try:
                 templates.render(template, variables)
+                left -= templates.spent(template)
+                if left < 0:
+                    return
             except RenderError as error:
                 key = (template.shown, error.line, error.problem)
                 if key not in told:
@@ -454,6 +458,11 @@ def prompts_can_be_rendered(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
                 break
 
 
+MAX_TRIED = 20_000_000
+"""Characters that trial renderings may make in sum, which takes seconds."""
+MAX_SAMPLES = 1_000
+
+
 def _samples(loaded: "LoadedRecipe", name: str) -> Iterator[dict[str, Any]]:
     category = loaded.recipe.categories[name]
     levels = loaded.recipe.complexity
@@ -461,20 +470,23 @@ def _samples(loaded: "LoadedRecipe", name: str) -> Iterator[dict[str, Any]]:
     languages = list(category.languages or ("tr",))
     by_fields = {frozenset(topic.vars): topic for topic in reversed(loaded.topics(name))}
     topics = list(reversed(by_fields.values()))
-    for topic in topics:
-        for language in languages:
-            for level in wanted:
-                yield templates.variables(
-                    category=name,
-                    topic=topic,
-                    language=language,
-                    complexity=level,
-                    level=levels[level],
-                    persona=loaded.recipe.persona,
-                    system=loaded.system,
-                    ordinal=0,
-                    turns=turns_of(category, topic, 0),
-                )
+    cases: Iterable[tuple[Topic, str, str]] = product(topics, languages, wanted)
+    if len(topics) * len(languages) * len(wanted) > MAX_SAMPLES:
+        # Each of them at least once.
+        longest = max(len(topics), len(languages), len(wanted))
+        cases = islice(zip(cycle(topics), cycle(languages), cycle(wanted), strict=False), longest)
+    for topic, language, level in cases:
+        yield templates.variables(
+            category=name,
+            topic=topic,
+            language=language,
+            complexity=level,
+            level=levels[level],
+            persona=loaded.recipe.persona,
+            system=loaded.system,
+            ordinal=0,
+            turns=turns_of(category, topic, 0),
+        )
 
 
 def rows_are_labelled(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:

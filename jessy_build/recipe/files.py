@@ -45,6 +45,8 @@ class Files:
     ground: Ground
     problems: list[Diagnostic] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
+    parsed: dict[tuple[Path, tuple[str, ...]], Template | None] = field(default_factory=dict)
+    """Each template once, however many categories share it."""
     system: str | None = None
     system_source: str | None = None
     """The template that `system` was rendered from."""
@@ -59,7 +61,6 @@ class Files:
     """Curated teachers that have more rows than could be read."""
     base_path: Found | None = None
     digests: dict[str, str] = field(default_factory=dict)
-    texts: dict[Path, str] = field(default_factory=dict)
     named: set[Path] = field(default_factory=set)
     """Every file as it is named, which may be a link to one of `digests`."""
     shown: dict[str, Found] = field(default_factory=dict)
@@ -298,11 +299,20 @@ def _prompt(line: str, levels: Collection[str] | None) -> EvalPrompt:
     return EvalPrompt(**row)
 
 
-def _template(files: Files, place: Place, text: str, known: Iterable[str]) -> Template | None:
-    read = _text(files, place, text, limit=templates.MAX_TEMPLATE)
-    if read is None:
+def _template(files: Files, place: Place, text: str, known: tuple[str, ...]) -> Template | None:
+    found = _found(files, place, text, "file")
+    if found is None:
         return None
-    found, words = read
+    wanted = found.path.resolve(), known
+    if wanted not in files.parsed:
+        files.parsed[wanted] = _parsed(files, found, known)
+    return files.parsed[wanted]
+
+
+def _parsed(files: Files, found: Found, known: Iterable[str]) -> Template | None:
+    words = _read(files, found, limit=templates.MAX_TEMPLATE)
+    if words is None:
+        return None
     try:
         template = templates.parse(words, found.path, found.shown)
     except RecipeError as error:
@@ -320,15 +330,18 @@ def _add_once(files: Files, problems: Iterable[Diagnostic]) -> None:
 
 def _text(files: Files, place: Place, text: str, limit: int) -> tuple[Found, str] | None:
     found = _found(files, place, text, "file")
-    if found is None:
-        return None
+    words = None if found is None else _read(files, found, limit)
+    return None if found is None or words is None else (found, words)
+
+
+def _read(files: Files, found: Found, limit: int) -> str | None:
     try:
         words, sha256 = read_text(found.path, limit)
     except UnreadableText as error:
         _add_once(files, [error.diagnostic(found.shown)])
         return None
     files.digests[_name(found.path, files.ground)] = sha256
-    return found, words
+    return words
 
 
 def _found(files: Files, place: Place, text: str, want: str) -> Found | None:

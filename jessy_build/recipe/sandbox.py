@@ -1,11 +1,12 @@
 """What a template may do while it runs. Lists what it can call, not what it cannot.
 
-Each turn of a loop and each character made counts against one budget, so that no template runs or
-grows without end.
+Each turn of a loop, each character made and each list that is gone through counts against one
+budget, so that no template runs or grows without end.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
 from typing import Any, cast
 
 import jinja2
@@ -26,8 +27,14 @@ BUDGET = 1_000_000
 """Characters that one rendering may handle."""
 TURN = 10
 """What one turn of a loop counts for."""
+STEP = 4
+"""What one item of a list counts for that is gone through."""
+GLANCE = 4
+"""Characters that are looked at for what one costs that is made."""
 MAX_RANGE = 10_000
 MAX_NUMBER = 10**15
+MAX_DIGITS = 15
+MAX_ARGUMENTS = 100
 
 
 class Refused(Exception):
@@ -69,18 +76,27 @@ def _indent(environment: "Sandbox", text: str, width: int = 4, first: bool = Fal
     return "".join(padded if first else [*lines[:1], *padded[1:]])
 
 
+def _round(
+    environment: "Sandbox", value: float, precision: int = 0, method: str = "common"
+) -> float:
+    if abs(precision) > MAX_DIGITS:
+        raise Refused(f"a number has at most {MAX_DIGITS} digits to be rounded to")
+    return cast(float, FILTERS["round"](value, precision, method))
+
+
 GLOBALS: dict[str, Any] = {"range": _range, "namespace": Namespace}
-OWN_FILTERS: dict[str, Callable[..., str]] = {
+OWN_FILTERS: dict[str, Callable[..., Any]] = {
     "tojson": _as_json,
     "join": _join,
     "replace": _replace,
     "indent": _indent,
+    "round": _round,
 }
 """Those that make more than they are given: each counts it before it makes it."""
 PLAIN_FILTERS = (
     *("abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "int", "items"),
     *("last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse"),
-    *("round", "select", "selectattr", "sort", "title", "trim", "truncate", "unique", "upper"),
+    *("select", "selectattr", "sort", "title", "trim", "truncate", "unique", "upper"),
     "wordcount",
 )
 FILTER_NAMES = (*PLAIN_FILTERS, *OWN_FILTERS)
@@ -124,8 +140,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.spent = 0
         self.names: set[str] = set()
         self.globals = dict(GLOBALS)
-        self.tests = {name: TESTS[name] for name in TEST_NAMES}
-        self.filters = {name: FILTERS[name] for name in PLAIN_FILTERS}
+        self.tests = {name: self._counted(cast(Any, TESTS[name])) for name in TEST_NAMES}
+        self.filters = {name: self._counted(FILTERS[name]) for name in PLAIN_FILTERS}
         for name, make in OWN_FILTERS.items():
             self.filters[name] = self._own(make)
 
@@ -137,6 +153,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def turn(self, characters: int) -> str:
         self.spend(TURN + characters)
         return ""
+
+    def weighed(self, value: Any) -> Any:
+        """The value itself, once it is clear that it may be gone through."""
+        self.spend(_weight(value))
+        return value
+
+    def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(obj, jinja2.runtime.Macro) and len(args) + len(kwargs) > MAX_ARGUMENTS:
+            raise Refused(f"a macro is called with more than {MAX_ARGUMENTS} values")
+        self.spend(sum(map(_weight, args)))
+        return super().call(context, obj, *args, **kwargs)
 
     def printed(self, value: Any) -> Any:
         """What `{{ value }}` writes; Python's view of a list or a mapping is never meant."""
@@ -201,7 +228,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         raise SecurityError(f"'{name or 'this'}' cannot be called in a template")
 
     def _may_call(self, obj: Any) -> bool:
-        if obj in (self.turn, self.joined, self.flat, _range, Namespace):
+        if obj in (self.turn, self.joined, self.flat, self.weighed, _range, Namespace):
             return True
         if isinstance(obj, jinja2.runtime.Macro):
             return True
@@ -217,11 +244,33 @@ class Sandbox(ImmutableSandboxedEnvironment):
         _count_turns(source)
         return super()._generate(_Bounding().visit(source), *args, **kwargs)
 
-    def _own(self, make: Callable[..., str]) -> Callable[..., str]:
-        def run(*args: Any, **kwargs: Any) -> str:
+    def _own(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
             return make(self, *args, **kwargs)
 
         return run
+
+    def _counted(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter or test of Jinja's that pays for what it goes through, and for what it makes."""
+
+        @wraps(make)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self.spend(1 + sum(map(_weight, args)))
+            made = make(*args, **kwargs)
+            return self._each(made) if isinstance(made, Iterator) else self.weighed(made)
+
+        return run
+
+    def _each(self, values: Iterator[Any]) -> Iterator[Any]:
+        for value in values:
+            self.spend(STEP)
+            yield value
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) // GLANCE
+    return STEP * len(value) if isinstance(value, list | tuple | dict | range) else 0
 
 
 class _Undefined(jinja2.StrictUndefined):
@@ -239,7 +288,7 @@ class _Undefined(jinja2.StrictUndefined):
 
 
 class _Bounding(NodeTransformer):
-    """Sends what makes texts and lists through the environment, which counts it."""
+    """Sends what makes texts and lists, or goes through them, by the environment, which counts."""
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         self.generic_visit(node)
@@ -254,6 +303,30 @@ class _Bounding(NodeTransformer):
     def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:
         self.generic_visit(node)
         return _call("flat", [node], node.lineno) if node.ctx == "load" else node
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:
+        self.generic_visit(node)
+        node.expr = _weighed(node.expr)
+        for operand in node.ops:
+            operand.expr = _weighed(operand.expr)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = _weighed(node.node)
+        return node
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:
+        self.generic_visit(node)
+        if node.test is not None:
+            # What the condition passes over takes no turn.
+            node.iter = _weighed(node.iter)
+        return node
+
+
+def _weighed(node: Any) -> Any:
+    return node if isinstance(node, nodes.Const) else _call("weighed", [node], node.lineno)
 
 
 def _call(name: str, arguments: list[nodes.Expr], line: int) -> nodes.Call:

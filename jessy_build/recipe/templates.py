@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span, code, near
 from jessy_build.recipe.model import Level, Persona, Topic
+from jessy_build.recipe.text import half_character
 
 if TYPE_CHECKING:
     import jinja2
@@ -80,8 +81,9 @@ def parse(text: str, path: Path, shown: str, *, spaces: bool = False) -> Templat
         problem, hint = _in_words(error.message or "this is not well formed")
         span = _line_span(shown, text, error.lineno)
         raise RecipeError([Diagnostic(SYNTAX, span, "", problem, hint=hint)]) from None
-    except (RecursionError, SyntaxError, MemoryError, ValueError):
-        problem = "the template nests too deeply"
+    except (RecursionError, SyntaxError, MemoryError, ValueError) as error:
+        digits = "integer string conversion" in str(error)
+        problem = "a number has too many digits" if digits else "the template nests too deeply"
         raise RecipeError([Diagnostic(SYNTAX, Span(shown, 1, 1, 2), "", problem)]) from None
     if problems:
         raise RecipeError(problems)
@@ -143,7 +145,14 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
         line = _failing_line(template, error.__traceback__)
         raise RenderError(template, line, _said(error)) from None
     text = "".join(parts)
+    if "\0" in text or half_character(text):
+        raise RenderError(template, 1, "the text it makes holds NUL or half a character")
     return text if environment.keep_trailing_newline else text.strip()
+
+
+def spent(template: Template) -> int:
+    """What its last rendering took of the budget."""
+    return int(getattr(template.compiled.environment, "spent", 0))
 
 
 def persona_variables(persona: Persona | None) -> dict[str, Any]:

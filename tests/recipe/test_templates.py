@@ -68,6 +68,10 @@ def test_a_template_says_what_it_reads(text: str, expected: str) -> None:
     assert render(text) == expected
 
 
+def turns(text: str) -> str:
+    return "{% for i in range(9999) %}" + text + "{% endfor %}"
+
+
 REFUSED = [
     ("{{ topic.stile }}", "there is no field 'stile' here (there is style, name)"),
     ("{{ topic.stile.x }}", "there is no field 'stile' here (there is style, name)"),
@@ -112,6 +116,25 @@ REFUSED = [
     ("{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = {'a': n.a, 'b': n.a} %}"
      "{% endfor %}", "a list written in a template holds texts and numbers only"),
     ("{{ 'x\\n' | indent(2000000000) }}", "ENDLESS"),
+    # Few turns and few characters, but long lists and texts that each turn goes through.
+    (turns("{% if range(9999) | list | sort | unique | list %}{% endif %}"), "ENDLESS"),
+    (turns("{% set a = range(9999) | min %}"), "ENDLESS"),
+    (turns("{% set a = range(9999) | select('odd') | list %}"), "ENDLESS"),
+    (turns("{% set a = range(9999) | select('gt', 9999) | list %}"), "ENDLESS"),
+    (turns("{% set a = range(9999) | map('abs') | list %}"), "ENDLESS"),
+    (turns("{% for j in range(9999) if j < 0 %}{% endfor %}"), "ENDLESS"),
+    ("{% set l = range(9999) | list %}" + turns("{% set a = 'x' in l %}"), "ENDLESS"),
+    ("{% set l = range(9999) | list %}" + turns("{% set a = l == l[1:] %}"), "ENDLESS"),
+    ("{% set l = range(9999) | list %}" + turns("{% set a = 1 is in(l) %}"), "ENDLESS"),
+    ("{% set l = range(9999) | list %}" + turns("{% set a = l[1:] %}"), "ENDLESS"),
+    ("{% set l = range(9999) | list %}{% macro m() %}{{ varargs[0] }}{% endmacro %}" + turns("{{ m(*l) }}"),
+     "a macro is called with more than 100 values"),
+    ("{% set a %}" + "x" * 9999 + "{% endset %}" + turns("{% set b = a | title %}"), "ENDLESS"),
+    ("{{ 15 | round(-1000000000) }}", "a number has at most 15 digits to be rounded to"),
+    ("{{ 15 | round(1000000000, 'ceil') }}", "a number has at most 15 digits to be rounded to"),
+    # What no text may hold.
+    ("{{ '\\ud83d' }}", "the text it makes holds NUL or half a character"),
+    ("{{ '\\0' }}", "the text it makes holds NUL or half a character"),
 ]  # fmt: skip
 ENDLESS = "the template makes more than 1,000,000 characters, or does not end"
 
@@ -135,6 +158,7 @@ def test_a_template_cannot_do_this(text: str, problem: str) -> None:
         ("{{ x | random }}", "there is no filter 'random'"),
         ("{{ x is odder }}", "there is no test 'odder'"),
         ("{{ " + "(" * 9999, "the template nests too deeply"),
+        ("{{ " + "9" * 9999 + " }}", "a number has too many digits"),
         ("{% for a in b %}" * 40 + "{% endfor %}" * 40, "the template nests too deeply"),
         ("{% include 'a' %}", "'{% include %}' is not known here: a template stands alone"),
         ("{% extends 'a' %}", "'{% extends %}' is not known here: a template stands alone"),
