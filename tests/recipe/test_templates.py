@@ -127,7 +127,8 @@ REFUSED = [
     ("{% set l = range(9999) | list %}" + turns("{% set a = l == l[1:] %}"), "ENDLESS"),
     ("{% set l = range(9999) | list %}" + turns("{% set a = 1 is in(l) %}"), "ENDLESS"),
     ("{% set l = range(9999) | list %}" + turns("{% set a = l[1:] %}"), "ENDLESS"),
-    ("{% set l = range(9999) | list %}{% macro m() %}{{ varargs[0] }}{% endmacro %}" + turns("{{ m(*l) }}"),
+    ("{% set l = range(9999) | list %}{% macro m() %}{{ varargs[0] }}{% endmacro %}"
+     + turns("{{ m(*l) }}"),
      "a macro is called with more than 100 values"),
     ("{% set a %}" + "x" * 9999 + "{% endset %}" + turns("{% set b = a | title %}"), "ENDLESS"),
     ("{{ 15 | round(-1000000000) }}", "a number has at most 15 digits to be rounded to"),
