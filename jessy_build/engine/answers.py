@@ -179,4 +179,11 @@ class Answers:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Half a character, as of an answer that was cut off: SQLite takes it as an escape only,
+        # and all that share its commit would be lost with it.
+        return json.dumps(value, separators=(",", ":"))
+    return text

@@ -69,6 +69,19 @@ def test_every_answer_is_paid_for_once(
     assert asks(project, server) == 0
 
 
+@pytest.mark.parametrize(
+    "text", ["half \ud83d", "half \\ud83d"], ids=["in the answer", "as an escape in it"]
+)
+def test_for_half_a_character_another_answer_is_asked(text: str, tmp_path: Path) -> None:
+    cut = messages_api.said(f'{{"user": "a", "assistant": "{text}"}}')
+    with messages_api.MessagesServer(cut) as server:
+        templates = {"ask": "A line, number {{ ordinal }}.", "deep": "Deep, number {{ ordinal }}."}
+        project = Project.asking(tmp_path, server.url, RECIPE, **templates)
+        project.edit("topics: {greetings: 10, thanks: 10}", "")
+        assert asks(project, server) == 27
+        assert asks(project, server) == 0
+
+
 def test_the_plan_says_how_many_are_to_be_asked(
     project: Project, server: messages_api.MessagesServer
 ) -> None:
