@@ -57,7 +57,8 @@ def _step(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Step:
         f"{name}:{category}",
         name,
         version,
-        {"category": category},
+        # Each row names its teacher as the recipe does.
+        {"category": category, "teacher": wanted.teacher},
         span=loaded.span_of(("categories", category)),
         about=items.about(loaded, category),
     )

@@ -1,5 +1,6 @@
 """Answers are paid for once: counted at a loopback Messages API behind the real SDK."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,21 @@ def test_every_answer_is_paid_for_once(
     assert asks(project, server) == 0
     (project.root / "deep.j2").write_text("Something deep, number {{ ordinal }}.")
     assert asks(project, server) == 0
+
+
+def test_rows_name_their_teacher_as_the_recipe_does(
+    project: Project, server: messages_api.MessagesServer
+) -> None:
+    """A build from nothing could say nothing else, so neither may one that remembers."""
+    assert asks(project, server) == 26
+    project.edit("claude: {kind", "ai: {kind")
+    project.edit("teacher: claude\n", "teacher: ai\n")
+    project.edit("{teacher: claude,", "{teacher: ai,")
+    assert asks(project, server) == 0
+    renamed = (project.root / "recipe.lock.yaml").read_bytes()
+    shutil.rmtree(project.root / ".jessy")
+    assert asks(project, server) == 26
+    assert (project.root / "recipe.lock.yaml").read_bytes() == renamed
 
 
 @pytest.mark.parametrize(
