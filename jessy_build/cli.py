@@ -86,7 +86,7 @@ def run(argv: Sequence[str]) -> int:
         except KeyboardInterrupt:
             return INTERRUPTED
         except OSError as error:
-            return _refused(console, error)
+            return _refused(args, console, error)
         except Exception:
             return _bug(console)
 
@@ -133,13 +133,13 @@ def parser(word: str = "") -> argparse.ArgumentParser:
     return top
 
 
-def _refused(console: "Console", error: OSError) -> int:
+def _refused(args: argparse.Namespace, console: "Console", error: OSError) -> int:
     from jessy_build.engine import disk
 
     if isinstance(error, BrokenPipeError):
         # `| head` has read enough; Python must not complain about it while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        return OK if args.name_of_command != "build" else _unheard(console)
     if error.errno == errno.ENOENT and not _is_somewhere():
         error = FileNotFoundError(errno.ENOENT, "the folder that you are in is gone")
         console.step_error(disk.refusal(error))
@@ -155,6 +155,20 @@ def _is_somewhere() -> bool:
         return bool(Path.cwd())
     except OSError:
         return False
+
+
+def _unheard(console: "Console") -> int:
+    """A build ends with 0 only when it is whole."""
+    from jessy_build.diagnostics import StepError
+
+    console.json = False  # where JSON would go, nobody reads
+    console.step_error(
+        StepError(
+            "nobody reads on what the build says, so it stopped",
+            hint="what is finished is kept; build again, with > build.log where a pipe was",
+        )
+    )
+    return FAILED
 
 
 def _bug(console: "Console") -> int:

@@ -239,7 +239,7 @@ def test_doctor_needs_no_store_yet(bare: Project) -> None:
 # Streams
 
 
-@pytest.mark.parametrize("line", [*BUILT[:-1], "build recipe.yaml", "--help", "schema --md"])
+@pytest.mark.parametrize("line", [*BUILT[:-1], "--help", "schema --md"])
 def test_a_reader_that_has_read_enough_is_no_trouble(line: str, built: Project) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -254,6 +254,23 @@ def test_a_reader_that_has_read_enough_is_no_trouble(line: str, built: Project) 
     )
     os.close(writer)
     assert (process.returncode, process.stderr) == (0, "")
+
+
+def test_a_build_that_nobody_reads_on_does_not_end_as_if_it_were_whole(bare: Project) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(
+        bare.command("build", "recipe.yaml"),
+        cwd=bare.root,
+        env=bare.environment(),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    os.close(writer)
+    assert process.returncode == 1
+    assert process.stderr.startswith("error: nobody reads on what the build says")
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])

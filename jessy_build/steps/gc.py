@@ -167,7 +167,8 @@ def _kept(document: Document, named: Named) -> Iterator[str]:
     recipes = "1 recipe" if count == 1 else f"each of {count} recipes"
     yield f"Kept: the last {builds} of {recipes}, and every answer that was paid for"
     for name, keys in named.locks.items():
-        yield f"Kept: {len(keys)} steps that {name} names"
+        if keys:
+            yield f"Kept: {len(keys)} steps that {name} names"
     tags = ", ".join(named.models)
     if named.ollama == "answers" and tags:
         yield f"Kept: what {tags} needs, which Ollama at {named.host} serves"
