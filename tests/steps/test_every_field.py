@@ -686,6 +686,37 @@ def test_an_earlier_edit_that_did_nothing_is_not_told_again(make: Make, tmp_path
     assert changed["generate:talk"] == ["complexity.low.seconds"], "nobody has built that yet"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (ROWS[6], ROWS[6].replace("fine", "so so"), ("6 | fine", "6 | so so")),
+        (ROWS[6], ROWS[6] + "\n", ("12 rows", "the same rows, at other lines")),
+        (ROWS[1] + ROWS[2], ROWS[2] + ROWS[1], ("12 rows", "the same rows, at other lines")),
+        (ROWS[6], ROWS[6].replace("}", ', "topic": "a"}'), ("6 | fine (en, low)", "(a, en, low)")),
+        (ROWS[6], ROWS[6].replace("}", ', "iterations": 2}'), ("(en, low)", "(en, low, 2 iter")),
+        (ROWS[6], ROWS[6].replace("fine", '\\"messages\\": ü'), ("fine", '"messages": ü')),
+    ],
+)
+def test_of_a_data_file_the_rows_are_told_that_differ(
+    every: Every, old: str, new: str, told: tuple[str, str]
+) -> None:
+    every.replace("rows.jsonl", old, new)
+    (change,) = next(
+        e["changes"] for e in every.plan()["steps"] if e["step"] == "generate:smalltalk"
+    )
+    assert told[0] in change["old"] and told[1] in change["new"], change
+    others = [f"number {n} " for n in (0, 3, 11)]
+    assert not any(other in change["old"] + change["new"] for other in others)
+
+
+def test_of_very_many_rows_their_number_is_told(tmp_path: Path) -> None:
+    rows = "".join(ROWS[n % 12].replace("hello", f"hello {n}") for n in range(1200))
+    every = only_base(tmp_path, "  model: path:base\n", rows, "generate:small")
+    every.put("rows.jsonl", rows.replace("fine", "good"))
+    out = every.command("plan", "--until", "generate:small")[1]
+    assert "teachers.curated.files: 1,200 rows → 1,200 other rows   rows.jsonl:1" in out
+
+
 # Every field of the language has a row
 
 
@@ -794,15 +825,19 @@ def test_what_the_plan_says_is_what_the_build_does(
 # Fields that a local base does not have
 
 
-def only_base(root: Path, base: str, **env: str) -> Every:
+def only_base(
+    root: Path, base: str, data: str = "".join(ROWS), until: str = "fetch", **env: str
+) -> Every:
     rows = "categories: {small: {teacher: curated, count: all}}\n"
     teachers = "teachers: {curated: {kind: curated, files: [rows.jsonl]}}\n"
     text = f"recipe: 1\nname: based\nversion: v1\nbase:\n{base}{teachers}{rows}"
     (root / "Justfile").touch()
-    (root / "rows.jsonl").write_text("".join(ROWS), encoding="utf-8")
+    (root / "base").mkdir(exist_ok=True)
+    (root / "base/config.json").write_text("{}", encoding="utf-8")
+    (root / "rows.jsonl").write_text(data, encoding="utf-8")
     project = Project(root, env)
     project.write(text)
-    done = project.run("build", "recipe.yaml", "--until", "fetch")
+    done = project.run("build", "recipe.yaml", "--until", until)
     assert done.code == 0, done.out + done.err
     return Every(root, {"recipe.yaml": text, "below.yaml": ""})
 
