@@ -79,6 +79,7 @@ REFUSED = {
     "build --plan nothing.json": 1,
     "build --plan rows.jsonl": 1,
     "plan recipe.yaml -o nowhere/saved.json": 1,
+    "plan recipe.yaml -o .": 1,
     "report recipe.yaml --scale 0.5": 1,
     "chat recipe.yaml --scale 0.5": 1,
     "init base": 1,

@@ -56,7 +56,7 @@ def write(
             name: _step(workspace.plan[name], decision) for name, decision in decisions.items()
         },
     }
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.parent / f".{path.name}.{os.getpid()}"
     try:
         fresh.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
         fresh.replace(path)
