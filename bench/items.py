@@ -84,6 +84,17 @@ def _write(path: Path, numbers: Iterable[int]) -> None:
             file.write(json.dumps({**row, "language": language, "complexity": level}) + "\n")
 
 
+def edit(root: Path) -> None:
+    """What the items are made of: the prompt of all of them, or one written row."""
+    rows, prompt = root / "many.jsonl", root / "talk.j2"
+    if rows.exists():
+        rows.write_text(
+            rows.read_text("utf-8").replace("question 7,", "question seven,", 1), "utf-8"
+        )
+    else:
+        prompt.write_text(prompt.read_text() + "Be friendly.\n")
+
+
 def build(root: Path, *more: str) -> str:
     """A real build, but for the teacher, who answers at once (`zero`): nobody waits for HTTP."""
     return project.run(root, [sys.executable, str(HERE / "zero.py"), "build", "recipe.yaml", *more])
