@@ -6,7 +6,7 @@ into tests/failing/.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import cycle, islice, product
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -379,7 +379,7 @@ def variables_can_be_read(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
         template = loaded.templates.get(category_name)
         # Nobody knows what a prompt would read that is missing or could not be opened.
         asked = kind != "curated" or category.prompt is not None
-        unread: set[str] | None = None if asked else set()
+        unread: Set[str] | None = None if asked else frozenset()
         read = templates.fields_read(template, "topic") if template else unread
         for index, topic in enumerate(quotas.as_written(category)):
             for name in topic.vars:
@@ -425,7 +425,7 @@ def _bad_variable(loaded: "LoadedRecipe", place: Path, name: str) -> Diagnostic:
     )
 
 
-def _unread(loaded: "LoadedRecipe", place: Path, name: str, read: set[str]) -> Diagnostic:
+def _unread(loaded: "LoadedRecipe", place: Path, name: str, read: Set[str]) -> Diagnostic:
     return placed(
         loaded,
         place,
@@ -458,7 +458,7 @@ def prompts_can_be_rendered(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
                 break
 
 
-MAX_TRIED = 20_000_000
+MAX_TRIED = 10_000_000
 """Characters that trial renderings may make in sum, which takes seconds."""
 MAX_SAMPLES = 1_000
 

@@ -27,6 +27,8 @@ BUDGET = 1_000_000
 """Characters that one rendering may handle."""
 TURN = 10
 """What one turn of a loop counts for."""
+PRINTED = 4
+"""What each `{{ }}` counts for, beside its characters."""
 STEP = 4
 """What one item of a list counts for that is gone through."""
 GLANCE = 4
@@ -171,7 +173,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return str(value)
         if isinstance(value, str | int | float | Range):
             text = str(value)
-            self.spend(len(text))
+            self.spend(len(text) + PRINTED)
             return text
         if isinstance(value, Mapping):
             fields = ", ".join(map(str, value)) or "nothing"

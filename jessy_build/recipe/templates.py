@@ -6,6 +6,7 @@ Jinja is loaded with the first template: a recipe of curated rows may have none.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -108,8 +109,12 @@ def undeclared(template: Template, known: Iterable[str]) -> Iterator[Diagnostic]
             )
 
 
-def fields_read(template: Template, name: str) -> set[str] | None:
-    """Which `name.field`s the template reads; None when it uses `name` as a whole."""
+@lru_cache
+def fields_read(template: Template, name: str) -> frozenset[str] | None:
+    """Which `name.field`s the template reads; None when it uses `name` as a whole.
+
+    Remembered, since many categories may share a long template.
+    """
     from jinja2 import nodes
 
     read = set()
@@ -124,7 +129,7 @@ def fields_read(template: Template, name: str) -> set[str] | None:
                 return None
             read.add(item.arg.value)
             whole -= 1
-    return None if whole else read
+    return None if whole else frozenset(read)
 
 
 def render(template: Template, variables: Mapping[str, Any]) -> str:

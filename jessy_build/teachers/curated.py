@@ -79,6 +79,8 @@ class _Reading:
     def all(self, file: BinaryIO) -> None:
         labels = quick.Labels()
         for number, line in enumerate(_lines(file), start=1):
+            if line == b"\n":
+                continue
             row = quick.row(line, self.name, number, labels)
             if row is None:
                 _pass_rest(file, line)

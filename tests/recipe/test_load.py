@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -349,6 +352,72 @@ def loaded_value(path: Path) -> LoadedRecipe:
 def test_a_loaded_recipe_is_a_value(project: Project) -> None:
     path = project()
     assert loaded_value(path) == loaded_value(path)
+
+
+@pytest.mark.parametrize("place", ["rows/rows.jsonl", "prompts/system.j2", "recipe.yaml"])
+def test_what_is_recorded_is_what_was_read_while_others_write(project: Project, place: str) -> None:
+    """Others put one version or the other in the file's place, and at times a pipe."""
+    path = project()
+    old = Path(place).read_text(encoding="utf-8")
+    new = {
+        "rows/rows.jsonl": old.replace("naber", "selam"),
+        "prompts/system.j2": "You are not {{ persona.name }}.",
+        "recipe.yaml": old.replace("name: J", "name: K"),
+    }[place]
+    says = {digest.of_bytes(text.encode()): text for text in (old, new)}
+    stop = threading.Event()
+
+    def write() -> None:
+        beside = Path(place).absolute().with_name("fresh")
+        versions = cycle([old, new, None])
+        while not stop.is_set():
+            version = next(versions)
+            if version is None:
+                os.mkfifo(beside)
+            else:
+                beside.write_text(version, encoding="utf-8")
+            beside.replace(beside.with_name(Path(place).name))
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    seen = set()
+    try:
+        while len(seen) < 2:
+            with suppress(RecipeError):
+                loaded = load(path)
+                text = says[loaded.files[place]]
+                seen.add(text)
+                assert (loaded.rows["smalltalk"][0].texts[0] in text) == (
+                    place == "rows/rows.jsonl"
+                )
+                assert loaded.system is not None
+                assert ("not" in loaded.system) == ("not" in text)
+                assert ("K" in loaded.system) == ("name: K" in text)
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_a_row_that_is_gone_again_is_told_without_its_place(project: Project) -> None:
+    path = project()
+    opened = load(path).opened
+    row = opened.rows["smalltalk"][1]
+    assert opened.row_span(row, "language") == Span("rows/rows.jsonl", 2, 39, 43)
+    for now in (ROWS.splitlines()[0], "", "not json\n" * 3, '{"language": \n' * 2):
+        Path("rows/rows.jsonl").write_text(now, encoding="utf-8")
+        assert opened.row_span(row, "language").line == 2
+    Path("rows/rows.jsonl").unlink()
+    assert opened.row_span(row, "language") == Span("rows/rows.jsonl", 2, 1, 2)
+
+
+def test_two_teachers_may_read_one_file(project: Project) -> None:
+    recipe = RECIPE.replace(
+        "  local:", "  again: {kind: curated, files: [rows/rows.jsonl]}\n  local:"
+    ).replace("  technical:", "  more: {teacher: again, count: all}\n  technical:")
+    loaded = load(project(recipe, rows__rows_dot_jsonl=ROWS + ROWS.replace("smalltalk", "more")))
+    assert [row.line for row in loaded.rows["smalltalk"]] == [1, 2]
+    assert [row.line for row in loaded.rows["more"]] == [3, 4]
+    assert len(problems(project(recipe, rows__rows_dot_jsonl="{}\n"))) == 1
 
 
 def test_a_recipe_loads_in_a_moment(project: Project) -> None:
