@@ -55,6 +55,9 @@ def of(store: Store, before: Artifact, picked: Picked, file: str) -> RowEdits | 
             return RowEdits(_counted(went, "row"), _counted(came, "other row"), line)
         return RowEdits(_told(went), _told(came), line)
     old, new = list(_before(lines, file)), list(_now(picked.taken, file))
+    if len(old) != len(new):
+        # Another file has them now, or had them before: of that one it is told, too.
+        return RowEdits(_counted(old, "row"), _counted(new, "row"), 0)
     moved = next((n.line for o, n in zip(old, new, strict=True) if o != n), 0)
     return RowEdits(f"{len(old)} rows", "the same rows, at other lines", moved)
 

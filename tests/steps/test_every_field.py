@@ -709,6 +709,16 @@ def test_of_a_data_file_the_rows_are_told_that_differ(
     assert not any(other in change["old"] + change["new"] for other in others)
 
 
+def test_a_row_moved_to_another_file_is_told_of_both(tmp_path: Path) -> None:
+    every = only_base(tmp_path, "  model: path:base\n", until="generate:small")
+    every.replace("recipe.yaml", "[rows.jsonl]", '["*.jsonl"]')
+    assert every.command("build", "--until", "generate:small")[0] == cli.OK
+    every.replace("rows.jsonl", ROWS[11], "")
+    every.put("second.jsonl", ROWS[11])
+    out = every.command("plan", "--until", "generate:small")[1]
+    assert "12 rows → 11 rows   rows.jsonl" in out and "second.jsonl" in out, out
+
+
 def test_of_very_many_rows_their_number_is_told(tmp_path: Path) -> None:
     rows = "".join(ROWS[n % 12].replace("hello", f"hello {n}") for n in range(1200))
     every = only_base(tmp_path, "  model: path:base\n", rows, "generate:small")
