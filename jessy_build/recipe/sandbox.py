@@ -5,8 +5,11 @@ budget, so that no template runs or grows without end.
 """
 
 import json
+import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
+from types import CodeType
 from typing import Any, cast
 
 import jinja2
@@ -138,6 +141,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             finalize=self.printed,
             cache_size=0,
+            # Nothing is worked out before it is rendered: it would be neither counted nor placed.
+            optimized=False,
         )
         self.spent = 0
         self.names: set[str] = set()
@@ -246,6 +251,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         _count_turns(source)
         return super()._generate(_Bounding().visit(source), *args, **kwargs)
 
+    def _compile(self, source: str, filename: str) -> CodeType:
+        with warnings.catch_warnings():
+            # Python's doubts about `none[0]` are told when it is rendered.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            return super()._compile(source, filename)
+
     def _own(self, make: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
             return make(self, *args, **kwargs)
@@ -305,6 +316,11 @@ class _Bounding(NodeTransformer):
     def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:
         self.generic_visit(node)
         return _call("flat", [node], node.lineno) if node.ctx == "load" else node
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Node:
+        if isinstance(node.value, float) and not math.isfinite(node.value):
+            raise jinja2.TemplateSyntaxError("a number is too large", node.lineno)
+        return node
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:
         self.generic_visit(node)

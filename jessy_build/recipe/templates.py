@@ -143,8 +143,10 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
     try:
         context = template.compiled.new_context(dict(variables))
         for part in template.compiled.root_render_func(context):
-            environment.spend(len(part))
-            parts.append(part)
+            # What a `{% filter %}` block makes need not be text.
+            text = part if isinstance(part, str) else environment.printed(part)
+            environment.spend(len(text))
+            parts.append(text)
     except Exception as error:
         # A template is a program of the user's: whatever it raises is theirs to mend.
         line = _failing_line(template, error.__traceback__)
@@ -220,6 +222,10 @@ def _failing_line(template: Template, trace: TracebackType | None) -> int:
     return line
 
 
+OUR_NAMES = re.compile(r"[\w.]*(Sandbox|jinja2)[\w.]*(\(\))? ")
+"""Which function of ours or of Jinja's was given what it does not take says nothing to people."""
+
+
 def _said(error: Exception) -> str:
     import jinja2
 
@@ -227,7 +233,7 @@ def _said(error: Exception) -> str:
 
     if isinstance(error, RecursionError):
         return "the template calls itself without end"
-    text = " ".join(str(error).split())
+    text = OUR_NAMES.sub("", " ".join(str(error).split()))
     if isinstance(error, Refused | jinja2.TemplateError):
         return text[:300]
     return f"this cannot be worked out: {text[:300]}" if text else "this cannot be worked out"

@@ -1,28 +1,40 @@
 """Whatever is done to a recipe and its files, it loads or is told about; nothing else happens.
 
-More than ten thousand mutations in each run. Each writes one file and puts it back, so that the
-time goes into reading them.
+10,000 examples, drawn anew in each run. To see a failure again, run with the `FUZZ_SEED` that it
+prints; `FUZZ_SHARE=10` draws ten times as many.
 """
 
+import json
 import os
-import resource
+import random
+import re
 import shutil
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from jessy_build.diagnostics import RecipeError, render
-from jessy_build.recipe.load import LoadedRecipe, load
+from jessy_build.diagnostics import Diagnostic, RecipeError, render
+from jessy_build.recipe import sandbox, templates
+from jessy_build.recipe.load import load, source_lines
+from jessy_build.recipe.model import Level, Persona, Range, Topic
+from jessy_build.recipe.templates import RenderError
+from tests.recipe import jinja
+from tests.recipe.guard import guarded
+
+SEED = int(os.environ.get("FUZZ_SEED", random.randrange(10**9)))
+SHARE = float(os.environ.get("FUZZ_SHARE", "1"))
 
 GOOD = Path(__file__).parent / "good"
-TEMPLATES = ("ask.j2", "system.j2")
-FILES = ("full.yaml", "below.yaml", "ask.j2", "system.j2", "curated/rows.jsonl", "evaluate.jsonl")
+RECIPES = ("full.yaml", "full.yaml", "full.yaml", "below.yaml")
+DATA = ("curated/rows.jsonl", "evaluate.jsonl")
+TEMPLATES = ("ask.j2", "ask.j2", "system.j2", "turns.jinja")
+FILES = (*RECIPES, *DATA, *TEMPLATES)
 ODD = (
     *("", "null", "~", "true", "no", "-1", "0", "1e999", ".nan", "99999999999999999999", "1.5"),
     *("[]", "{}", "[[[[", "}", "''", '"', "*a", "&a [*a]", "!!int x", "? [a]", "<<: {a: 1}", "|"),
@@ -30,93 +42,36 @@ ODD = (
     *("{{ x }}", "{% for a in range(9999) %}", "{{ topic.__class__ }}", "{% endif %}", "{#"),
     *("full.yaml", "all", "curated", "hf:a/b", "pypi:", "gguf:full.yaml", "path:.", "🎯", "ığüşöç"),
     *("name: x", "extends: full.yaml", "- a", "\t", "---", "...", "%YAML 1.1", "# x", ": :"),
+    *("'\\ud83d'", '"\\ud83d"', "1_000", "0x10", "2026-11-01", "[1, 2]", "{a: {b: c}}", "x" * 300),
 )
-
-JINJA = (
-    *("{{ topic.__class__.__mro__ }}", "{{ ''.__class__ }}", "{{ topic|attr('__class__') }}"),
-    *("{{ cycler.__init__.__globals__ }}", "{{ self }}", "{{ (1).__add__ }}", "{{ lipsum(999) }}"),
-    *("{{ '{0.__class__}'.format(topic) }}", "{{ '%(a)s' % topic }}", "{{ '%s' % persona }}"),
-    *(
-        "{{ 'x' * 10**9 }}",
-        "{{ [0] * 10**9 }}",
-        "{{ 2**2**30 }}",
-        "{{ 10**9**9 }}",
-        "{{ -1 ** 0.5 }}",
-    ),
-    *("{{ 'a'|center(10**9) }}", "{{ '%1000000000d' % 1 }}", "{{ '{:>999999999}'.format(1) }}"),
-    *("{{ 'x'|indent(10**9) }}", "{{ 'a b'|wordwrap(0) }}", "{{ range(10**9)|list|length }}"),
-    *("{% for i in range(10**9) %}x{% endfor %}", "{% for i in topic recursive %}{{ loop(i) }}"),
-    *("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{% call m() %}{% endcall %}"),
-    "{% set n = namespace(a=[]) %}{% for i in range(999) %}{% set n.a = n.a + [n.a] %}{% endfor %}",
-    "{% set n = namespace(a='x') %}{% for i in range(99) %}{% set n.a = n.a ~ n.a %}{% endfor %}",
-    *("{% include '/etc/passwd' %}", "{% import 'x' as y %}", "{% extends 'a' %}", "{% block b %}"),
-    *(
-        "{% raw %}",
-        "{%- endraw -%}",
-        "{#",
-        "#}",
-        "{%",
-        "%}",
-        "{{",
-        "}}",
-        "{% else %}",
-        "{% endfor %}",
-    ),
-    *(
-        "{% if %}",
-        "{% set x %}",
-        "{% set x = 1, %}{{ x }}",
-        "{% filter upper %}",
-        "{% autoescape %}",
-    ),
-    *(
-        "{{ words.min / 0 }}",
-        "{{ words[99] }}",
-        "{{ topic.style.x.y }}",
-        "{{ nothing }}",
-        "{{ 1 2 }}",
-    ),
-    *("{{ [1, 2]|groupby('x') }}", "{{ dict(a=1)|tojson }}", "{{ topic|sort }}", "{{ 'a'|nope }}"),
-    *(
-        "{{ 1 is nope }}",
-        "{{ ordinal.real.imag }}",
-        "{{ loop.index }}",
-        "{{ caller() }}",
-        "{{ x|x|x }}",
-    ),
-    *(
-        "(" * 300,
-        "{{ " + "[" * 400 + "]" * 400 + " }}",
-        "{{ 1" + "+1" * 4000 + " }}",
-        "{% if 1 %}" * 200,
-    ),
-    *(
-        "{{ 'ğ' * 99999 }}",
-        "{{ '\\ud800' }}",
-        "{{ persona.vars|list|join(persona) }}",
-        "\x00",
-        "\u2028",
-    ),
-)
-"""What templates are mutated with: reaching out, growing without end, and plain nonsense."""
-
-Mutate = Callable[[list[str]], list[str]]
+WORDS = st.sampled_from(ODD) | st.text(max_size=8)
 
 
-@st.composite
-def mutations(draw: st.DrawFn, odd_ones: tuple[str, ...] = ODD) -> Mutate:
-    kind = draw(
-        st.sampled_from(("drop", "double", "swap", "value", "insert", "indent", "cut", "key"))
+def fuzzed(examples: int) -> Callable[[Any], Any]:
+    """Nothing is kept of what fails but its seed: a database of examples would be files to keep."""
+    chosen = settings(
+        max_examples=max(1, int(examples * SHARE)),
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
     )
-    where, other = draw(st.integers(0, 200)), draw(st.integers(0, 200))
-    odd = draw(st.sampled_from(odd_ones) | st.text(max_size=8))
+    return lambda test: seed(SEED)(chosen(test))
 
-    def mutate(lines: list[str]) -> list[str]:
+
+@dataclass(frozen=True)
+class Mutation:
+    kind: str
+    where: int
+    other: int
+    odd: str
+
+    def __call__(self, lines: list[str]) -> list[str]:
         if not lines:
-            return [odd]
-        at, to = where % len(lines), other % len(lines)
+            return [self.odd]
+        at, to = self.where % len(lines), self.other % len(lines)
         lines = list(lines)
-        match kind:
+        match self.kind:
             case "drop":
                 del lines[at]
             case "double":
@@ -125,143 +80,136 @@ def mutations(draw: st.DrawFn, odd_ones: tuple[str, ...] = ODD) -> Mutate:
                 lines[at], lines[to] = lines[to], lines[at]
             case "value":
                 head, colon, _ = lines[at].partition(":")
-                lines[at] = f"{head}{colon} {odd}"
+                lines[at] = f"{head}{colon} {self.odd}"
+            case "word":
+                words = re.split(r"([\w.-]+)", lines[at])
+                words[self.other % len(words)] = self.odd
+                lines[at] = "".join(words)
             case "insert":
-                lines.insert(at, odd)
+                lines.insert(at, self.odd)
             case "indent":
-                lines[at] = " " * (other % 7) + lines[at].strip()
+                lines[at] = " " * (self.other % 7) + lines[at].strip()
             case "cut":
-                lines[at] = lines[at][: other % (len(lines[at]) + 1)]
+                lines[at] = lines[at][: self.other % (len(lines[at]) + 1)]
             case "key":
-                lines[at] = odd + lines[at]
+                lines[at] = self.odd + lines[at]
+            case "below":
+                indent = len(lines[at]) - len(lines[at].lstrip())
+                lines.insert(at + 1, " " * (indent + 2) + self.odd)
         return lines
 
-    return mutate
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fuzz")
-
-
-@pytest.fixture(scope="module")
-def project(folder: Path) -> Path:
-    project = folder / "project"
-    shutil.copytree(GOOD, project)
-    (project / "Justfile").touch()
-    return project
-
-
-@contextmanager
-def instead(file: Path, content: bytes) -> Iterator[None]:
-    before = file.read_bytes()
-    file.write_bytes(content)
-    try:
-        yield
-    finally:
-        file.write_bytes(before)
-
-
-def opened_by(action: Callable[[], None]) -> set[str]:
-    """The files that are opened meanwhile, Python's own apart."""
-    watching.clear()
-    watched[0] = True
-    try:
-        action()
-    finally:
-        watched[0] = False
-    return {path for path in watching if not path.endswith((".py", ".pyc"))}
-
-
-watched = [False]
-watching: set[str] = set()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def watch() -> None:
-    def note(event: str, arguments: tuple[object, ...]) -> None:
-        if watched[0] and event == "open" and isinstance(arguments[0], str | Path):
-            watching.add(os.path.realpath(arguments[0]))
-        if watched[0] and event.startswith(("socket.connect", "subprocess.", "os.system")):
-            raise AssertionError(f"loading a recipe caused {event}")
-
-    sys.addaudithook(note)
-
-
-def check(project: Path, overrides: tuple[str, ...] = ()) -> None:
-    """It loads, or each problem has a place that people can be shown."""
-    result: LoadedRecipe | list[str] = []
-
-    def attempt() -> None:
-        nonlocal result
-        try:
-            result = load(project / "full.yaml", overrides)
-        except RecipeError as error:
-            assert error.diagnostics
-            result = [render(d, lambda file: []) for d in error.diagnostics]
-
-    began = time.process_time()
-    opened = opened_by(attempt)
-    assert time.process_time() - began < 10
-    assert all(path.startswith(os.path.realpath(project)) for path in opened), opened
-    if isinstance(result, list):
-        assert all("\n" not in text.partition("\n  ")[0] for text in result), result
-
-
-SETTINGS = settings(
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    database=None,
-    print_blob=True,
+KINDS = ("drop", "double", "swap", "value", "word", "insert", "indent", "cut", "key", "below")
+MUTATIONS = st.lists(
+    st.builds(Mutation, st.sampled_from(KINDS), st.integers(0, 200), st.integers(0, 200), WORDS),
+    min_size=1,
+    max_size=4,
 )
 
 
-def mutated(file: Path, changes: list[Mutate]) -> bytes:
-    lines = file.read_text(encoding="utf-8").splitlines()
+@pytest.fixture(scope="module", autouse=True)
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copied once: each example changes one file, and puts it back."""
+    print(f"FUZZ_SEED={SEED}")
+    folder = tmp_path_factory.mktemp("fuzz") / "project"
+    shutil.copytree(GOOD, folder)
+    (folder / "Justfile").touch()
+    # What is imported on first use is imported now, before anybody watches.
+    load(folder / "full.yaml")
+    with suppress(RecipeError):
+        load(folder / "full.yaml", ["base.model=a/b", "train.epoch=1", "persona.system=x"])
+    return folder
+
+
+def check(project: Path, overrides: tuple[str, ...] = ()) -> None:
+    """It loads into what can be written down, or each problem can be shown at its place."""
+    with guarded(project):
+        try:
+            loaded = load(project / "full.yaml", overrides)
+        except RecipeError as error:
+            assert error.diagnostics
+            shown(error.diagnostics, overrides)
+        else:
+            shown(loaded.warnings, overrides)
+            written = json.dumps(loaded.recipe.model_dump(mode="json"), allow_nan=False)
+            for text in (written, loaded.system or "", *(str(row) for row in loaded.rows.values())):
+                text.encode()
+
+
+WELL_SHOWN = re.compile(r" *\d+ \| | +\| |  (expected|got|hint): ")
+
+
+def shown(problems: Any, overrides: tuple[str, ...] = ()) -> None:
+    lines = source_lines(overrides)
+    for problem in problems:
+        text = render(problem, lines)
+        text.encode()
+        assert all(map(WELL_SHOWN.match, text.split("\n")[1:])), text
+        assert len(text) < 20_000
+
+
+def changed(project: Path, name: str, data: bytes) -> None:
+    path = project / name
+    before = path.read_bytes()
+    path.write_bytes(data)
+    try:
+        check(project)
+    finally:
+        path.write_bytes(before)
+
+
+@fuzzed(3500)
+@given(st.sampled_from(RECIPES), MUTATIONS)
+def test_a_mutated_recipe_loads_or_is_told_about(
+    project: Path, name: str, changes: list[Mutation]
+) -> None:
+    lines = (project / name).read_text(encoding="utf-8").splitlines()
     for change in changes:
         lines = change(lines)
-    return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
+    changed(project, name, ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass"))
 
 
-@settings(SETTINGS, max_examples=6000)
-@given(st.sampled_from(FILES), st.lists(mutations(), min_size=1, max_size=4))
-def test_a_mutated_recipe_loads_or_is_told_about(
-    project: Path, name: str, changes: list[Mutate]
+@fuzzed(700)
+@given(st.sampled_from((*DATA, *TEMPLATES)), MUTATIONS)
+def test_mutated_files_load_or_are_told_about(
+    project: Path, name: str, changes: list[Mutation]
 ) -> None:
-    with instead(project / name, mutated(project / name, changes)):
-        check(project)
+    lines = (project / name).read_text(encoding="utf-8").splitlines()
+    for change in changes:
+        lines = change(lines)
+    changed(project, name, ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass"))
 
 
-@settings(SETTINGS, max_examples=3000)
-@given(st.sampled_from(TEMPLATES), st.lists(mutations(JINJA), min_size=1, max_size=3))
-def test_a_mutated_template_renders_or_is_told_about(
-    project: Path, name: str, changes: list[Mutate]
-) -> None:
-    with instead(project / name, mutated(project / name, changes)):
-        check(project)
-
-
-@settings(SETTINGS, max_examples=800)
+@fuzzed(500)
 @given(st.sampled_from(FILES), st.integers(0, 4000), st.binary(max_size=6), st.integers(0, 40))
 def test_random_bytes_load_or_are_told_about(
     project: Path, name: str, at: int, bytes_: bytes, removed: int
 ) -> None:
     data = (project / name).read_bytes()
     at %= len(data)
-    with instead(project / name, data[:at] + bytes_ + data[at + removed :]):
-        check(project)
+    changed(project, name, data[:at] + bytes_ + data[at + removed :])
 
 
-@settings(SETTINGS, max_examples=600)
+PLACES = (
+    *("train.epochs", "categories.technical.topics.0.count", "name", "base", "a.b.c", "matrix"),
+    *("teachers.claude.kind", "persona.system", "extends", "evaluate.prompts", ".", "", "version"),
+    *("categories.smalltalk", "categories.technical.prompt", "complexity.low", "complexity"),
+    *("dataset.marker", "teachers.curated.files", "base.model", "base.chat_template", "pools"),
+)
+
+
+def inside_brackets(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    several = st.lists(inner, max_size=3).map(", ".join)
+    return (
+        several.map("[{}]".format) | several.map("{{a: {}}}".format) | several.map("{{{}}}".format)
+    )
+
+
+@fuzzed(800)
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(
-                ("train.epochs", "categories.technical.topics.0.count", "name", "base", "a.b.c")
-                + ("teachers.claude.kind", "persona.system", "extends", "evaluate.prompts", ".", "")
-                + ("matrix", "pools", "store", "dataset.marker", "teachers.claude.prices.as_of")
-            ),
-            st.sampled_from(ODD) | st.text(max_size=8),
+            st.sampled_from(PLACES), WORDS | st.recursive(WORDS, inside_brackets, max_leaves=4)
         ),
         min_size=1,
         max_size=3,
@@ -271,7 +219,44 @@ def test_any_override_loads_or_is_told_about(project: Path, pairs: list[tuple[st
     check(project, tuple(f"{path}={value}" for path, value in pairs))
 
 
-def test_all_of_that_took_little_memory() -> None:
-    """Stands last: the most that this process ever held, in kilobytes on Linux."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert most / (1 if sys.platform == "linux" else 1024) < 1_000_000
+@fuzzed(500)
+@given(st.sampled_from(("ask.j2", "system.j2")), jinja.broken())
+def test_any_template_in_a_recipe_renders_or_is_told_about(
+    project: Path, name: str, text: str
+) -> None:
+    changed(project, name, text.encode("utf-8", "surrogatepass"))
+
+
+VARIABLES = templates.variables(
+    category="technical",
+    topic=Topic.model_validate({"name": "rust", "style": "short"}),
+    language="tr",
+    complexity="low",
+    level=Level(iterations=Range(1, 2), words=Range(1, 40), seconds=5),
+    persona=Persona(name="JESSY", vars={"emoji": ["✨", "🚀"], "items": 3, "deep": {"a": [1]}}),
+    system="You are JESSY.\n" * 20,
+    ordinal=3,
+)
+
+
+@fuzzed(4000)
+@given(jinja.templates() | jinja.broken())
+def test_any_template_renders_or_is_told_about(text: str) -> None:
+    with guarded():
+        problems: list[Diagnostic] = []
+        try:
+            template = templates.parse(text, Path("ask.j2"), "ask.j2")
+            problems += templates.undeclared(template, templates.KNOWN)
+            templates.fields_read(template, "topic")
+            made = templates.render(template, VARIABLES)
+        except RecipeError as error:
+            problems += error.diagnostics
+        except RenderError as error:
+            problems.append(error.diagnostic())
+        else:
+            made.encode()
+            assert len(made) <= sandbox.BUDGET
+            assert " object at 0x" not in made
+        for problem in problems:
+            rendered = render(problem, lambda file: text.split("\n"))
+            rendered.encode("utf-8", "backslashreplace")
