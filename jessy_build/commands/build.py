@@ -82,8 +82,10 @@ def _work_long(workspaces: "Sequence[Workspace]", until: str | None) -> None:
     """From here on rubbish is looked for, but not among what start-up and the plans made."""
     for workspace in workspaces:
         workspace.until(until)
-    gc.freeze()
-    gc.enable()
+    # A process that never put the search off runs more than this command, and wants all of it back.
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _all(args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "Console") -> int:

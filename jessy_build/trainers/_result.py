@@ -25,6 +25,12 @@ def _replace(file: Path, content: bytes) -> None:
 
 
 def peak_memory() -> int:
-    """Bytes of this process at its largest."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """Bytes of this process at its largest.
+
+    On Linux `ru_maxrss` begins with what the process held that started this one, since the kernel
+    keeps it across execve; `VmHWM` begins anew.
+    """
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -41,6 +41,7 @@ def load(folder: Path) -> Took:
 def main() -> None:
     from jessy_build.diagnostics import RecipeError, render
     from jessy_build.recipe.load import load, source_lines
+    from jessy_build.trainers._result import peak_memory
 
     resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
@@ -51,10 +52,7 @@ def main() -> None:
     except RecipeError as error:
         lines = source_lines()
         problems = [render(problem, lines) for problem in error.diagnostics]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Kilobytes on Linux, bytes on macOS.
-    megabytes = peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)
-    told = {"problems": problems, "seconds": _seconds() - began, "megabytes": megabytes}
+    told = {"problems": problems, "seconds": _seconds() - began, "megabytes": peak_memory() >> 20}
     sys.stdout.write(json.dumps(told))
 
 

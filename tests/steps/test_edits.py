@@ -5,7 +5,6 @@ counts, orders and comments, and back again. The plan and the build are those of
 """
 
 import contextlib
-import gc
 import io
 import json
 import random
@@ -308,8 +307,6 @@ class Truth:
         words = [word, str(self.root / "recipe.yaml"), "--until", self.until, "--json"]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = cli.run(words)
-        # A command keeps what it has loaded to its end; here hundreds of them share one process.
-        gc.unfreeze()
         return code, out.getvalue() + (err.getvalue() if code else "")
 
 
