@@ -1,17 +1,22 @@
 """Where base models come from: one small module a kind, listed here."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jessy_build.bases import gguf, hf, path, pypi
-from jessy_build.bases.source import Complaint, Fetch, Fetched, Report, Source
+from jessy_build.bases.source import Complaint, Source
 from jessy_build.diagnostics import StepError
 from jessy_build.settings import Settings
 
-__all__ = ["BASES", "Complaint", "Fetched", "Source", "complaints", "fetch", "parse"]
+if TYPE_CHECKING:
+    from jessy_build.bases.order import Fetch, Fetched, Report
+
+__all__ = ["BASES", "Complaint", "Source", "complaints", "fetch", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ def fetch(
     for complaint in complaints(source, revision=revision, sha256=sha256):
         raise StepError(complaint.problem, hint=complaint.hint)
     out.mkdir(parents=True, exist_ok=True)
+    from jessy_build.bases.order import Fetch
+
     order = Fetch(
         source.fields, revision, sha256, origin_dir, out, work or out, settings, progress, cancelled
     )

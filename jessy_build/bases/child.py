@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jessy_build.bases.local import stop_if
-from jessy_build.bases.source import Fetch
+from jessy_build.bases.order import Fetch
 
 TICK_SECONDS = 0.1
 

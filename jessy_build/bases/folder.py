@@ -1,14 +1,18 @@
 """What of a model folder is taken, and what is refused: nothing of it may run code when read."""
 
+from __future__ import annotations
+
 import json
 import shutil
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jessy_build.bases.source import Fetched
 from jessy_build.diagnostics import StepError
+
+if TYPE_CHECKING:
+    from jessy_build.bases.order import Fetched
 
 RESULT = "model"
 
@@ -56,6 +60,8 @@ def keep(proved: Path, out: Path) -> Fetched:
     """Give the folder its name, as the last step: what bears it is whole."""
     target = out / RESULT
     shutil.rmtree(target, ignore_errors=True)
+    from jessy_build.bases.order import Fetched
+
     return Fetched("folder", Path(shutil.move(proved, target)))
 
 

@@ -1,8 +1,14 @@
 """One GGUF file on this machine."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from jessy_build.bases import local
-from jessy_build.bases.source import Fetch, Fetched
 from jessy_build.diagnostics import StepError
+
+if TYPE_CHECKING:
+    from jessy_build.bases.order import Fetch, Fetched
 
 SHAPE = "gguf:./file.gguf"
 

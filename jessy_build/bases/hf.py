@@ -1,5 +1,7 @@
 """A model folder from a Hugging Face hub at one commit, proved by the hub's own digests."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -7,12 +9,14 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jessy_build import digest
 from jessy_build.bases import folder
-from jessy_build.bases.source import Fetch, Fetched
 from jessy_build.diagnostics import MissingPackage, StepError
+
+if TYPE_CHECKING:
+    from jessy_build.bases.order import Fetch, Fetched
 
 SHAPE = "hf:org/name"
 REVISION_HINT = "take the commit that the hub shows under 'Files and versions'"

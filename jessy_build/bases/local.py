@@ -1,14 +1,18 @@
 """Files of this machine: paths that a base names, and copies that can be watched and stopped."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from jessy_build.bases.source import Fetch, Fetched
 from jessy_build.diagnostics import StepError
+
+if TYPE_CHECKING:
+    from jessy_build.bases.order import Fetch, Fetched
 
 CHUNK = 1 << 20
 MAGIC = b"GGUF"
@@ -54,6 +58,8 @@ def keep_gguf(pieces: Sequence[Piece], order: Fetch) -> Fetched:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+    from jessy_build.bases.order import Fetched
+
     return Fetched("gguf", target)
 
 

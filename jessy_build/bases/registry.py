@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from jessy_build.bases import child
-from jessy_build.bases.source import Fetch
+from jessy_build.bases.order import Fetch
 from jessy_build.diagnostics import StepError
 
 Reason = Literal["missing", "other", "unreachable"]

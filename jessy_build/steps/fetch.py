@@ -13,6 +13,7 @@ from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
 
 if TYPE_CHECKING:
+    from jessy_build.bases.order import Fetched
     from jessy_build.recipe.load import LoadedRecipe
     from jessy_build.recipe.model import Base
 
@@ -69,7 +70,7 @@ def run(job: Job) -> Facts:
     return {"kind": fetched.kind, "path": _within(fetched.path, job.out), "bytes": size}
 
 
-def _fetched(job: Job, wanted: Wanted) -> bases.Fetched:
+def _fetched(job: Job, wanted: Wanted) -> "Fetched":
     def progress(done: int, total: int | None, text: str) -> None:
         job.progress(done, total, "bytes", text)
 
@@ -86,7 +87,7 @@ def _fetched(job: Job, wanted: Wanted) -> bases.Fetched:
     )
 
 
-def _copied(fetched: bases.Fetched, planned: Mapping[str, str]) -> dict[str, str | None]:
+def _copied(fetched: "Fetched", planned: Mapping[str, str]) -> dict[str, str | None]:
     """Every file that was copied or should have been, as it is now; None where it is not."""
     if not fetched.path.is_dir():
         return {name: digest.of_file(fetched.path) for name in planned}

@@ -13,13 +13,13 @@ from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.engine.ledger import Ledger
 from jessy_build.example import Example, Message, Origin, Reply, Request, example_id, write_jsonl
-from jessy_build.plan.slots import Slot
 from jessy_build.plan.step import Step
 from jessy_build.steps import items
 from jessy_build.steps.items import Cell, Picked, Questions
 
 if TYPE_CHECKING:
     from jessy_build.engine.journal import Journal
+    from jessy_build.plan.slots import Slot
     from jessy_build.recipe.load import LoadedRecipe
 
 name = "generate"
@@ -105,7 +105,7 @@ class Counts:
     asked: int = 0
     remembered: int = 0
     malformed: int = 0
-    short: dict[Slot, str] = field(default_factory=dict)
+    short: "dict[Slot, str]" = field(default_factory=dict)
     """Items that no try has filled, and why the last one did not."""
 
     @property
@@ -291,7 +291,7 @@ def _examples(job: Job, asking: Asking, measured: Counter[str]) -> Iterator[Exam
             yield _example(slot, teachers.parse(reply.text, turns), origin)
 
 
-def _example(slot: Slot, messages: Sequence[Message], origin: Origin) -> Example:
+def _example(slot: "Slot", messages: Sequence[Message], origin: Origin) -> Example:
     return Example(
         id=example_id(slot.category, messages),
         category=slot.category,

@@ -15,12 +15,11 @@ from jessy_build import digest, teachers
 from jessy_build.engine.answers import Answers
 from jessy_build.engine.ledger import Ledger
 from jessy_build.example import Example, Origin, Request, example_id, request_digest
-from jessy_build.plan import slots
-from jessy_build.plan.slots import Slot
 from jessy_build.teachers import rows
 from jessy_build.teachers.rows import Row
 
 if TYPE_CHECKING:
+    from jessy_build.plan.slots import Slot
     from jessy_build.recipe.load import LoadedRecipe
     from jessy_build.recipe.model import Category
 
@@ -86,7 +85,9 @@ class Questions:
             ]
         )
 
-    def slot(self, cell: Cell, ordinal: int) -> Slot:
+    def slot(self, cell: Cell, ordinal: int) -> "Slot":
+        from jessy_build.plan.slots import Slot
+
         return Slot(self.category, cell.topic, cell.language, cell.level, ordinal)
 
     def find(self, topic: str, language: str, level: str, ordinal: int) -> Cell | None:
@@ -232,6 +233,8 @@ def quotas(loaded: "LoadedRecipe", category: str) -> Mapping[tuple[str, str, str
     """Topic, language, level → rows: what a category that asks is to be filled with."""
     wanted = loaded.recipe.categories[category]
     assert isinstance(wanted.count, int), "checks refuse `all` for an asking teacher"
+    from jessy_build.plan import slots
+
     return slots.cells(
         wanted.count,
         {topic.name: topic.count or 0 for topic in loaded.topics(category)},

@@ -7,8 +7,7 @@ costs little time and no memory. A line that is no JSON has one place, itself.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 SPACE = re.compile(r"[ \t\r\n]*")
 LOST = (ValueError, IndexError, RecursionError)
@@ -17,8 +16,7 @@ LOST = (ValueError, IndexError, RecursionError)
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Columns count characters from 1; `end` is one past the last."""
 
     column: int
@@ -61,8 +59,7 @@ def repeated(line: str) -> tuple[str, Place] | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(NamedTuple):
     """One thing in an object or a list: its key or number, the key's place, the value's start."""
 
     key: Any

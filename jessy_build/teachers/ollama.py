@@ -5,8 +5,7 @@ The SDK does not retry, so the one small loop for that is here.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -197,8 +196,7 @@ class Ollama:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Passing:
+class _Passing(NamedTuple):
     """A failure that another try may not meet."""
 
     said: str

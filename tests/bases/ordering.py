@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jessy_build import bases, settings
-from jessy_build.bases import Fetched
+from jessy_build.bases.order import Fetched
 
 GGUF = b"GGUF" + bytes(range(256)) * 8
 
