@@ -13,6 +13,8 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
+from jessy_build import digest
+from jessy_build.engine import seal
 from jessy_build.engine.database import Database
 from jessy_build.example import request_digest
 
@@ -22,7 +24,7 @@ create table if not exists questions (
 ) without rowid;
 create table if not exists replies (
   stem text not null, sample integer not null, attempt integer not null,
-  usable integer not null, reply text not null, made_at real not null,
+  usable integer not null, reply text not null, made_at real not null, seal integer,
   primary key (stem, sample, attempt)
 );
 create index if not exists replies_usable on replies (stem, usable, sample);
@@ -31,6 +33,8 @@ create table if not exists spent (
   measures text not null, primary key (build, step, teacher, model)
 ) without rowid;
 """
+COLUMNS = ", ".join((*seal.SEALED["replies"], "made_at", "seal"))
+REPLIES = f"replies ({COLUMNS}) values (?,?,?,?,?,?,?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +82,12 @@ class Answers:
         """All of them, or none, in one commit. `questions` holds what the stems stand for."""
         now = time.time()
         rows = [
-            (a.stem, a.sample, a.attempt, a.usable, _text(a.reply), a.made_at or now)
+            row_of(a.stem, a.sample, a.attempt, a.usable, _text(a.reply), a.made_at or now)
             for a in answers
         ]
         new = {stem: q for stem, q in questions.items() if stem not in self._known}
         with self._db.writing() as db:
-            db.executemany("insert or replace into replies values (?,?,?,?,?,?)", rows)
+            db.executemany(f"insert or replace into {REPLIES}", rows)
             db.executemany(
                 "insert or ignore into questions values (?,?)",
                 [(stem, _text(question)) for stem, question in new.items()],
@@ -114,31 +118,24 @@ class Answers:
     def of(self, stems: Sequence[str]) -> Iterator[Answer]:
         """Every answer to the questions; the attempts of a sample in their order."""
         rows = self._rows(
-            "select stem, sample, attempt, usable, reply, made_at"
-            " from json_each(?) cross join replies on stem = json_each.value"
+            f"select {COLUMNS} from json_each(?) cross join replies on stem = json_each.value"
             " order by stem, sample, attempt",
             json.dumps(stems),
         )
-        for stem, sample, attempt, usable, reply, made_at in rows:
-            yield Answer(stem, sample, attempt, bool(usable), self._parsed(reply), made_at)
+        for row in rows:
+            yield self._answer(row)
 
     def one(self, stem: str, sample: int, attempt: int) -> Answer | None:
-        sql = (
-            "select usable, reply, made_at from replies"
-            " where stem = ? and sample = ? and attempt = ?"
-        )
-        for usable, reply, made_at in self._rows(sql, stem, sample, attempt):
-            return Answer(stem, sample, attempt, bool(usable), self._parsed(reply), made_at)
+        sql = f"select {COLUMNS} from replies where stem = ? and sample = ? and attempt = ?"
+        for row in self._rows(sql, stem, sample, attempt):
+            return self._answer(row)
         return None
 
     def to(self, request: str) -> Answer | None:
         """The answer to a request, by the request's digest. Looks at every row: for one item."""
-        sql = (
-            "select stem, sample, attempt, usable, reply, made_at from replies"
-            " where instr(reply, ?) limit 1"
-        )
-        for stem, sample, attempt, usable, reply, made_at in self._rows(sql, f'"{request}"'):
-            return Answer(stem, sample, attempt, bool(usable), self._parsed(reply), made_at)
+        sql = f"select {COLUMNS} from replies where instr(reply, ?) limit 1"
+        for row in self._rows(sql, f'"{request}"'):
+            return self._answer(row)
         return None
 
     def forget(self, before: float, spared: Container[str], *, dry_run: bool) -> int:
@@ -158,13 +155,23 @@ class Answers:
 
     def question(self, stem: str) -> Any | None:
         rows = self._rows("select question from questions where stem = ?", stem)
-        return self._parsed(rows[0][0]) if rows else None
+        if not rows:
+            return None
+        question = self._parsed(rows[0][0])
+        if digest.of_value(question) != stem:
+            raise self._db.damaged(f"the question {stem[:12]} is not what was written")
+        return question
 
     def spent(self, build: int | None = None) -> list[Spent]:
         """By build, step and model; of all builds when none is named."""
         sql = "select build, step, teacher, model, measures from spent"
         rows = self._rows(f"{sql} where build = ?", build) if build else self._rows(sql)
         return [Spent(b, step, who, model, self._parsed(m)) for b, step, who, model, m in rows]
+
+    def _answer(self, row: tuple[Any, ...]) -> Answer:
+        stem, sample, attempt, usable, reply, made_at, _ = row
+        proved(self._db, row)
+        return Answer(stem, sample, attempt, bool(usable), self._parsed(reply), made_at)
 
     def _add_spent(self, db: Connection, entry: Spent) -> None:
         key = (entry.build, entry.step, entry.teacher, entry.model)
@@ -176,6 +183,21 @@ class Answers:
         for name, amount in entry.measures.items():
             sums[name] = sums.get(name, 0) + amount
         db.execute("insert or replace into spent values (?,?,?,?,?)", (*key, _text(sums)))
+
+
+def row_of(
+    stem: str, sample: int, attempt: int, usable: bool, reply: str, made_at: float
+) -> tuple[Any, ...]:
+    """As `REPLIES` takes it; `reply` is a JSON text."""
+    sealed = (stem, sample, attempt, usable, reply)
+    return (*sealed, made_at, seal.of(*sealed))
+
+
+def proved(db: Database, row: Sequence[Any]) -> None:
+    """LedgerDamaged for a row of `COLUMNS` that is not as it was written."""
+    *sealed, _, sum_of_it = row
+    if seal.is_broken(sum_of_it, *sealed):
+        raise db.damaged(f"an answer to the question {row[0][:12]} is not what was written")
 
 
 def _text(value: Any) -> str:

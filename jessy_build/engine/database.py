@@ -71,7 +71,7 @@ class Database:
         try:
             return json.loads(text)
         except (ValueError, TypeError) as error:
-            raise self._damaged(str(error)) from error
+            raise self.damaged(str(error)) from error
 
     @contextmanager
     def noticing(self) -> Iterator[None]:
@@ -81,14 +81,14 @@ class Database:
             # The low byte is the kind of error, the others tell where in SQLite it arose.
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in BROKEN or any(words in str(error) for words in BROKEN_WORDS):
-                raise self._damaged(str(error)) from error
+                raise self.damaged(str(error)) from error
             if code == sqlite3.SQLITE_FULL or disk.is_full(self.path.parent):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             if isinstance(error, sqlite3.OperationalError):
                 raise OSError(errno.EIO, str(error), str(self.path)) from error
             raise
 
-    def _damaged(self, why: str) -> LedgerDamaged:
+    def damaged(self, why: str) -> LedgerDamaged:
         return LedgerDamaged(self.path, getattr(self, "_inode", 0) or inode(self.path), why)
 
 

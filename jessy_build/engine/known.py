@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
+from jessy_build.engine import answers
 from jessy_build.engine.database import Database
 
 SCHEMA = (
@@ -72,11 +73,16 @@ class Known:
     def unshared(self, limit: int) -> list[Line]:
         """Answers that the shared store lacks, those to one question side by side."""
         sql = (
-            "select r.stem, r.sample, r.attempt, r.usable, r.reply, r.made_at, q.question"
+            "select r.stem, r.sample, r.attempt, r.usable, r.reply, r.made_at, r.seal, q.question"
             " from unshared as u join replies as r using (stem, sample, attempt)"
             " join questions as q using (stem) where u.store = ? limit ?"
         )
-        return [Line(*row) for row in self._rows(sql, limit)]
+        lines = []
+        for *reply, question in self._rows(sql, limit):
+            # What is damaged here must not go out to others.
+            answers.proved(self._db, reply)
+            lines.append(Line(*(*reply[:-1], question)))
+        return lines
 
     def sent(self, segment: str, lines: Iterable[Line]) -> None:
         with self._db.writing() as db:
@@ -91,8 +97,11 @@ class Known:
                 [(line.stem, line.question) for line in lines],
             )
             db.executemany(
-                "insert or ignore into replies values (?,?,?,?,?,?)",
-                [(x.stem, x.sample, x.attempt, x.usable, x.reply, x.made_at) for x in lines],
+                f"insert or ignore into {answers.REPLIES}",
+                [
+                    answers.row_of(x.stem, x.sample, x.attempt, x.usable, x.reply, x.made_at)
+                    for x in lines
+                ],
             )
             self._shared(db, lines)
             self._note(db, segment)

@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jessy_build.engine import answers, decisions
+from jessy_build.engine import answers, decisions, seal
 from jessy_build.engine.database import Database
 
-VERSION = 5
+VERSION = 6
 """Of the tables. An older file gets what it lacks; what was paid for is never dropped."""
+ADDED = (
+    ("artifacts", "about", "text not null default '{}'"),
+    ("artifacts", "seal", "integer"),
+    ("replies", "seal", "integer"),
+)
+"""Columns that tables of earlier versions lack."""
 NOTES = 64
 SCHEMA = f"""
 {answers.SCHEMA}
@@ -19,7 +25,7 @@ SCHEMA = f"""
 create table if not exists artifacts (
   key text primary key, step text not null, kind text not null, preimage text not null,
   tree text not null, facts text not null, seconds real not null, made_at real not null,
-  about text not null default '{{}}'
+  about text not null default '{{}}', seal integer
 ) without rowid;
 create index if not exists artifacts_by_kind on artifacts (kind, made_at);
 create table if not exists latest (
@@ -37,6 +43,7 @@ create table if not exists files (
   path text primary key, size integer, mtime integer, ctime integer, inode integer, digest text
 ) without rowid;
 """
+COLUMNS = ", ".join((*seal.SEALED["artifacts"], "seconds", "made_at", "seal"))
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,9 @@ class Ledger:
             return
         self._db.run(SCHEMA)
         with self._writing() as db:
-            if "about" not in {row[1] for row in db.execute("pragma table_info(artifacts)")}:
-                db.execute("alter table artifacts add column about text not null default '{}'")
+            for table, column, kind in ADDED:
+                if column not in {row[1] for row in db.execute(f"pragma table_info({table})")}:
+                    db.execute(f"alter table {table} add column {column} {kind}")
             db.execute(f"pragma user_version = {VERSION}")
 
     def close(self) -> None:
@@ -101,29 +109,26 @@ class Ledger:
         self._db.close()
 
     def artifact(self, key: str) -> Artifact | None:
-        rows = self._rows(
-            "select key, step, kind, tree, facts, seconds, made_at, preimage, about"
-            " from artifacts where key = ?",
-            key,
-        )
+        rows = self._rows(f"select {COLUMNS} from artifacts where key = ?", key)
         if not rows:
             return None
         return self._artifact(rows[0])
 
     def add_artifact(self, artifact: Artifact) -> None:
-        row = (
+        sealed = (
             artifact.key,
             artifact.step,
             artifact.kind,
             json.dumps(artifact.preimage, ensure_ascii=False),
             json.dumps(artifact.tree),
             json.dumps(artifact.facts, ensure_ascii=False),
-            artifact.seconds,
-            artifact.made_at,
             json.dumps(artifact.about, ensure_ascii=False),
         )
+        row = (*sealed, artifact.seconds, artifact.made_at, seal.of(*sealed))
         with self._writing() as db:
-            db.execute("insert or replace into artifacts values (?,?,?,?,?,?,?,?,?)", row)
+            db.execute(
+                f"insert or replace into artifacts ({COLUMNS}) values (?,?,?,?,?,?,?,?,?,?)", row
+            )
 
     def has_made(self, kind: str, version: int, params: Mapping[str, Any]) -> bool:
         """Whether any artifact was made with these parameters, from whatever inputs."""
@@ -151,8 +156,7 @@ class Ledger:
     def newest(self, kind: str, limit: int = 20) -> list[Artifact]:
         """The last artifacts of a kind, newest first: what such a step took, and made."""
         rows = self._rows(
-            "select key, step, kind, tree, facts, seconds, made_at, preimage, about"
-            " from artifacts where kind = ? order by made_at desc limit ?",
+            f"select {COLUMNS} from artifacts where kind = ? order by made_at desc limit ?",
             kind,
             limit,
         )
@@ -248,7 +252,10 @@ class Ledger:
         return int(self._rows("pragma data_version")[0][0])
 
     def _artifact(self, row: tuple[Any, ...]) -> Artifact:
-        key, step, kind, tree, facts, seconds, made_at, preimage, about = row
+        *sealed, seconds, made_at, sum_of_it = row
+        key, step, kind, preimage, tree, facts, about = sealed
+        if seal.is_broken(sum_of_it, *sealed):
+            raise self._db.damaged(f"what stands there of {step} is not what was written")
         files = {path: (file[0], file[1]) for path, file in self._parsed(tree).items()}
         return Artifact(
             *(key, step, kind, files, self._parsed(facts), seconds, made_at),

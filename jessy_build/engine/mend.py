@@ -7,12 +7,12 @@ old one's name as the last thing, so that a kill in between leaves all as it was
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from jessy_build.engine import locks
+from jessy_build.engine import locks, seal
 from jessy_build.engine.database import LedgerDamaged, inode
 from jessy_build.engine.ledger import Ledger
 
@@ -125,7 +125,8 @@ def _whole_rows(old: sqlite3.Connection, table: str, columns: list[str]) -> Iter
         by = ", ".join(f"{column} {direction}" for column in order)
         try:
             for row in old.execute(f"select {', '.join(columns)} from {table} order by {by}"):
-                if (whole := _text(columns, row)) is not None:
+                whole = _text(columns, row)
+                if whole is not None and _sealed(table, dict(zip(columns, whole, strict=True))):
                     yield whole
         except sqlite3.Error:
             continue
@@ -156,6 +157,11 @@ def _text(columns: list[str], row: Row) -> Row | None:
     except ValueError:
         return None
     return values
+
+
+def _sealed(table: str, row: Mapping[str, object]) -> bool:
+    sealed = seal.SEALED.get(table, ())
+    return not seal.is_broken(row.get("seal"), *(row.get(column) for column in sealed))
 
 
 def _remove(path: Path) -> None:

@@ -261,6 +261,13 @@ def test_builds_and_clean_ups_at_once_lose_nothing(world: World) -> None:
     assert broken == [] and removed[0] > 10
 
 
+class Wordless:
+    """There is no recipe whose fields could be named."""
+
+    def of(self, step: object, changes: object) -> tuple[()]:
+        return ()
+
+
 def run_noted(world: World, plan: Plan) -> dict[str, Artifact]:
     """A build that notes its decisions as real ones do, without the words."""
     from jessy_build.engine.rebuild import Reuse
@@ -279,7 +286,7 @@ def run_noted(world: World, plan: Plan) -> dict[str, Artifact]:
             return ledger.decisions.note(Decided(number, step.name, key, word))  # type: ignore[attr-defined, arg-type]
 
         plain = world.rebuilder()
-        world.rebuilder = lambda: Remembering(plain.store, plain.holds, {}, tell)  # type: ignore[method-assign]
+        world.rebuilder = lambda: Remembering(plain.store, plain.holds, {}, tell, Wordless())  # type: ignore[method-assign, arg-type]
         result = world.build(plan)
         for step, artifact in result.made.items():
             ledger.set_latest("r.yaml", step, artifact.key, [])

@@ -226,6 +226,50 @@ def test_every_page_may_be_garbage(
     assert saved > pages * ITEMS * 0.6, "one page lost is not all lost"
 
 
+def test_an_answer_with_one_wrong_letter_is_told_and_alone_asked_anew(
+    whole: Project, before: Before, teacher: Teacher
+) -> None:
+    """SQLite reads it, and it is JSON: only its checksum tells."""
+    with closing(sqlite3.connect(ledger(whole))) as found, found:
+        # So that the step looks at its answers again.
+        found.execute("delete from artifacts where step = 'generate:talk'")
+        wrong = found.execute(
+            "update replies set reply = replace(reply, 'cevap', 'Cevap') where rowid ="
+            " (select max(rowid) from replies where instr(reply, 'A line about'))"
+        )
+        assert wrong.rowcount == 1
+    done = goes_on(whole, before)
+    assert "an answer to the question" in done.err and "is not what was written" in done.err
+    assert f"{ITEMS - 1} answers and " in done.err
+    assert teacher.count == 1
+
+
+def test_a_finished_step_noted_with_one_wrong_digit_is_told_and_made_again(
+    whole: Project, before: Before, teacher: Teacher
+) -> None:
+    with closing(sqlite3.connect(ledger(whole))) as found, found:
+        wrong = found.execute(
+            "update artifacts set facts = replace(facts, ':', ': ') where step = 'validate'"
+        )
+        assert wrong.rowcount == 1
+    (whole.root / "recipe.lock.yaml").unlink()
+    done = goes_on(whole, before)
+    assert "what stands there of validate is not what was written" in done.err
+    assert teacher.count == 0
+
+
+def test_a_ledger_of_an_earlier_version_is_taken_as_it_is(
+    whole: Project, before: Before, teacher: Teacher
+) -> None:
+    with closing(sqlite3.connect(ledger(whole))) as found, found:
+        for table in ("replies", "artifacts"):
+            found.execute(f"alter table {table} drop column seal")
+        found.execute("pragma user_version = 5")
+        found.execute("delete from artifacts where step = 'generate:talk'")
+    done = goes_on(whole, before)
+    assert (done.err, teacher.count) == ("", 0)
+
+
 def test_a_ledger_that_is_taken_away_is_told_and_nothing_else_is_lost(
     whole: Project, before: Before, teacher: Teacher
 ) -> None:
