@@ -61,9 +61,9 @@ doctor *flags: _install
 init folder: _install
     @{{ jessy }} init "$@"
 
-# All tests, the slow real ones too: just test -m 'not real' leaves those out
+# All tests on all cores, the slow real ones too: just test -m 'not real' leaves those out
 test *flags: _install_dev
-    @.venv/bin/python -m pytest "$@"
+    @.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"
 
 # Speed and memory, measured here and written to bench/results/
 bench *names: _install_dev

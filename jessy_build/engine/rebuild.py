@@ -5,6 +5,7 @@ Plan and executor both ask here, with the same keys, so that a plan cannot lie.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.store import Damaged, Store
@@ -14,39 +15,34 @@ from jessy_build.plan.step import Action, Plan, Step
 Holds = Callable[[Step, Artifact], bool]
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """Why a step runs: a word for it, and what changed where that is known."""
 
     text: str
     changes: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True)
-class Reuse:
+class Reuse(NamedTuple):
     """The same action made this before, and it is whole."""
 
     artifact: Artifact
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Nothing that is whole was made by this action."""
 
     action: Action
     reason: Reason
 
 
-@dataclass(frozen=True)
-class WillRun:
+class WillRun(NamedTuple):
     """It runs whatever its inputs turn out to be: nothing was ever made with its parameters."""
 
     behind: tuple[str, ...]
     reason: Reason
 
 
-@dataclass(frozen=True)
-class MayRun:
+class MayRun(NamedTuple):
     """Not known before the named inputs are made: the step is reused if they come out the same."""
 
     because: tuple[str, ...]

@@ -192,7 +192,7 @@ class _Desk:
         first = self.asking.questions.request(cell, ordinal)
         problem = "every try so far was unusable"
         for number in range(attempt, TRIES):
-            problem = await self._ask(replace(first, attempt=number), cell, ordinal)
+            problem = await self._ask(first._replace(attempt=number), cell, ordinal)
             self.counts.asked += 1
             self.counts.malformed += bool(problem)
             if not problem:

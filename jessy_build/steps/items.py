@@ -6,10 +6,10 @@ one question unless its prompt reads their number, so a plan of 170,000 items re
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jessy_build import digest, teachers
 from jessy_build.engine.answers import Answers
@@ -34,8 +34,7 @@ HOW_ASKED = {"concurrency", "timeout", "host", "prices"}
 """Fields of a teacher that change no answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """The items of one topic, language and level. Item n asks question n modulo their number."""
 
     topic: str
@@ -115,8 +114,7 @@ def open_items(cell: Cell, answers: Answers) -> Iterator[int]:
             yield ordinal
 
 
-@dataclass(frozen=True)
-class Picked:
+class Picked(NamedTuple):
     """The curated rows of a category, as they were read: nothing reads the files again."""
 
     category: str
@@ -198,7 +196,7 @@ def _numbered(cells: Sequence[Cell], stems: Sequence[tuple[str, ...]]) -> tuple[
         for which, stem in enumerate(asked):
             firsts.append(taken[stem])
             taken[stem] += len(range(which, cell.rows, len(asked)))
-        made.append(replace(cell, stems=asked, firsts=tuple(firsts)))
+        made.append(cell._replace(stems=asked, firsts=tuple(firsts)))
     return tuple(made)
 
 

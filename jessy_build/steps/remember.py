@@ -48,7 +48,7 @@ class Remembering(Rebuilder):
         if isinstance(decision, Run):
             reason = decision.reason
             words = in_words(reason, self.edits.of(step, reason.changes))
-            decision = replace(decision, reason=replace(reason, text=words))
+            decision = decision._replace(reason=reason._replace(text=words))
         if not isinstance(decision, Run | Reuse):
             return decision
         is_there = self.tell(step, decision, self._reason(step, decision))

@@ -119,8 +119,10 @@ class Project:
             text=True,
         )
 
-    def interrupt_when(self, words: tuple[str, ...], sign: str, with_signal: int) -> Ran:
-        """Start, read lines until one holds `sign`, send the signal, and wait for the end."""
+    def interrupt_when(
+        self, words: tuple[str, ...], sign: str, with_signal: int, pause: float = 0.1
+    ) -> Ran:
+        """Start, read lines until one holds `sign`, send the signal after a pause, and wait."""
         process = self.start(*words)
         assert process.stdout
         seen = []
@@ -130,7 +132,7 @@ class Project:
                 break
         else:
             raise AssertionError(f"'{sign}' never came:\n{''.join(seen)}")
-        time.sleep(0.1)
+        time.sleep(pause)
         process.send_signal(with_signal)
         out, err = process.communicate(timeout=120)
         return Ran(process.returncode, "".join(seen) + out, err)
