@@ -8,12 +8,13 @@ connection, and many answers share one.
 import json
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from jessy_build import digest
-from jessy_build.engine import seal
+from jessy_build.engine import locks, seal
 from jessy_build.engine.database import Database
 from jessy_build.example import request_digest
 
@@ -134,6 +135,16 @@ class Answers:
         for row in self._rows(sql, f'"{request}"'):
             return self._answer(row)
         return None
+
+    @contextmanager
+    def alone(self, request: str) -> Iterator[bool]:
+        """Whether nobody else, here or in another process, asks this very question now. Whoever
+        does not may not either: the answer on its way is paid for."""
+        path = self._db.path.parent / "locks" / request
+        with locks.hold_if_free(path) as free:
+            yield free
+            if free:
+                path.unlink(missing_ok=True)
 
     def forget(self, before: float, spared: Container[str], *, dry_run: bool) -> int:
         """Drop answers older than a moment, but for the requests to be spared; says how many.

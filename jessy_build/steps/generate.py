@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ TRIES = 3
 """Fresh answers asked for one item before its shortfall is reported."""
 TOLD_EVERY = 0.1
 """Seconds between two reports of progress, so that a fast teacher is not slowed by them."""
+LOOKED_EVERY = 0.05
+"""Seconds between two looks at a question that another build is asking."""
 SHORTFALLS_SHOWN = 10
 
 
@@ -192,14 +195,39 @@ class _Desk:
         first = self.asking.questions.request(cell, ordinal)
         problem = "every try so far was unusable"
         for number in range(attempt, TRIES):
-            problem = await self._ask(first._replace(attempt=number), cell, ordinal)
-            self.counts.asked += 1
-            self.counts.malformed += bool(problem)
+            request = first._replace(attempt=number)
+            async with self._alone(request):
+                problem = await self._answered(request, cell, ordinal)
             if not problem:
-                self.counts.new += 1
                 self._tell()
                 return
         self.counts.short[self.asking.questions.slot(cell, ordinal)] = problem
+
+    @asynccontextmanager
+    async def _alone(self, request: Request) -> AsyncIterator[None]:
+        """Another version of a recipe may be asking the same now: its answer is waited for."""
+        import asyncio
+
+        while True:
+            with self.job.answers.alone(request.digest) as free:
+                if free:
+                    yield
+                    return
+            if self.failures:
+                raise self.failures[0]
+            await asyncio.sleep(LOOKED_EVERY)
+
+    async def _answered(self, request: Request, cell: Cell, ordinal: int) -> str:
+        """As `_ask`, but for what was answered since this step looked."""
+        known = self.job.answers.one(cell.stem(ordinal), request.sample, request.attempt)
+        if known is not None:
+            self.counts.remembered += known.usable
+            return "" if known.usable else "unusable when another build asked"
+        problem = await self._ask(request, cell, ordinal)
+        self.counts.asked += 1
+        self.counts.new += not problem
+        self.counts.malformed += bool(problem)
+        return problem
 
     async def _ask(self, request: Request, cell: Cell, ordinal: int) -> str:
         """Returns why the answer cannot become an example; empty when it can.

@@ -189,3 +189,24 @@ def test_different_recipes_at_once_share_what_they_have_in_common(
     assert rows[0] == rows[1]
     ids = [{json.loads(line)["id"] for line in text.splitlines()} for text in rows]
     assert ids[2] < ids[0]
+
+
+def test_different_versions_at_once_pay_once_for_the_questions_they_share(
+    tmp_path: Path, tiny_model: Path, teacher: Teacher
+) -> None:
+    """No step of theirs is the same: one wants six rows more of each topic."""
+    project = asked.make(tmp_path / "p", tiny_model, teacher)
+    text = (project.root / "recipe.yaml").read_text()
+    more = text.replace("count: 24", "count: 36").replace("greetings: 12", "greetings: 18")
+    more = more.replace("thanks: 12", "thanks: 18").replace("count: 16", "count: 20")
+    (project.root / "more.yaml").write_text(more.replace("version: v1", "version: more"))
+    running = [start(project, *UNTIL), start(project, *UNTIL, recipe="more.yaml")]
+    for each in running:
+        each.end()
+    assert teacher.count == 36 + 20
+    assert teacher.most_at_once > PLACES, "they ask side by side"
+    rows = [
+        {json.loads(line)["id"] for line in file.read_text().splitlines()}
+        for file in sorted((project.root / "builds/asked").glob("*/dataset/train.jsonl"))
+    ]
+    assert len(rows) == 2 and rows[0] & rows[1]
