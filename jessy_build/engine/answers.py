@@ -6,6 +6,7 @@ connection, and many answers share one.
 """
 
 import json
+import threading
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from jessy_build import digest
-from jessy_build.engine import locks, seal
+from jessy_build.engine import seal
+from jessy_build.engine.claims import Claims
 from jessy_build.engine.database import Database
 from jessy_build.example import request_digest
 
@@ -66,9 +68,15 @@ class Answers:
         # An answer was paid for: it must outlive a power cut, not only a kill.
         self._db = Database(path, "full")
         self._rows, self._parsed = self._db.rows, self._db.parsed
+        self._opening = threading.Lock()
+        self._reading: Database | None = None
+        self._claims = Claims(path.with_name("asking"))
         self._known: set[str] = set()
 
     def close(self) -> None:
+        self._claims.close()
+        if self._reading is not None:
+            self._reading.close()
         self._db.close()
 
     def add(
@@ -124,8 +132,12 @@ class Answers:
             yield self._answer(row)
 
     def one(self, stem: str, sample: int, attempt: int) -> Answer | None:
+        """Does not wait for a commit under way, as whoever reads by the writing connection does."""
+        with self._opening:
+            if self._reading is None:
+                self._reading = Database(self._db.path, "full")
         sql = f"select {COLUMNS} from replies where stem = ? and sample = ? and attempt = ?"
-        for row in self._rows(sql, stem, sample, attempt):
+        for row in self._reading.rows(sql, stem, sample, attempt):
             return self._answer(row)
         return None
 
@@ -140,11 +152,12 @@ class Answers:
     def alone(self, request: str) -> Iterator[bool]:
         """Whether nobody else, here or in another process, asks this very question now. Whoever
         does not may not either: the answer on its way is paid for."""
-        path = self._db.path.parent / "locks" / request
-        with locks.hold_if_free(path) as free:
+        free = self._claims.take(request)
+        try:
             yield free
+        finally:
             if free:
-                path.unlink(missing_ok=True)
+                self._claims.give_back(request)
 
     def forget(self, before: float, spared: Container[str], *, dry_run: bool) -> int:
         """Drop answers older than a moment, but for the requests to be spared; says how many.

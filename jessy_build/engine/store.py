@@ -5,6 +5,7 @@ views/<tree digest>/  an artifact as a folder, hard-linked to its objects
 work/<key>/           a step's scratch folder; outlives a kill, goes when the step is done
 incoming/             files on their way here from a shared store
 locks/<key>           held while a step runs, let go by the kernel when its process dies
+asking                a byte held for each question that is being asked, see `claims`
 running/<name>        held as long as a build lives; see `decisions`
 """
 
