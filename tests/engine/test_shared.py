@@ -750,10 +750,9 @@ def _stem(prompt: str) -> str:
 
 
 def _reply(prompt: str, sample: int) -> dict[str, Any]:
-    from dataclasses import asdict
 
     request = _request(prompt, sample).digest
-    return asdict(Reply(f"answer {sample}", "end", Usage(1, 2), 0.1, "model", request))
+    return Reply(f"answer {sample}", "end", Usage(1, 2), 0.1, "model", request).plain
 
 
 def _ask(job: Job, prompt: str, count: int) -> None:

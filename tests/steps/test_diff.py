@@ -566,9 +566,11 @@ def test_a_model_that_this_store_deployed_is_compared_as_its_build(trained: Proj
     key = json.loads(ledger.execute("select steps from builds where id = 1").fetchone()[0])[
         "deploy"
     ]
-    (facts,) = ledger.execute("select facts from artifacts where key = ?", (key,)).fetchone()
+    facts, seal = ledger.execute(
+        "select facts, seal from artifacts where key = ?", (key,)
+    ).fetchone()
     noted = json.dumps({**json.loads(facts), "digest": "e" * 64})
-    ledger.execute("update artifacts set facts = ? where key = ?", (noted, key))
+    ledger.execute("update artifacts set facts = ?, seal = null where key = ?", (noted, key))
     ledger.commit()
     with Ollama(digest="e" * 64) as server:
         trained.env = {"OLLAMA_HOST": server.url}
@@ -576,7 +578,9 @@ def test_a_model_that_this_store_deployed_is_compared_as_its_build(trained: Proj
             found = document(trained, "ollama:jessy:v1", "build:2")
         finally:
             trained.env = {}
-            ledger.execute("update artifacts set facts = ? where key = ?", (facts, key))
+            ledger.execute(
+                "update artifacts set facts = ?, seal = ? where key = ?", (facts, seal, key)
+            )
             ledger.commit()
     assert found["notes"][0].startswith("ollama:jessy:v1 is what build:")
     assert fields(found)["train.lora.rank"] == (4, 8)

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 
 from jessy_build.validators import Limits, iterations
@@ -21,6 +19,6 @@ TABLE = [
 def test_a_row_keeps_to_the_iterations_of_its_level(
     level: str, own: int | None, wrong: str | None
 ) -> None:
-    row = replace(talk("u: a", "a: b", complexity=level), iterations=own)
+    row = talk("u: a", "a: b", complexity=level)._replace(iterations=own)
     found = [finding.message for finding in iterations.check([row], LIMITS)]
     assert found == ([wrong] if wrong else [])

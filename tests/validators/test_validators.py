@@ -1,6 +1,5 @@
 """The table of validators as the validate step uses it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ ROWS = [
     talk("u: Selam!", "a: bu çok uzun bir cevap", where="r:2"),
     talk("u: naber", where="r:3"),
     talk("u: tamam mı", "a: o", where="r:4"),
-    replace(talk("u: ne var ne yok", "a: iyilik", where="r:5"), iterations=3),
+    talk("u: ne var ne yok", "a: iyilik", where="r:5")._replace(iterations=3),
 ]
 
 
