@@ -248,12 +248,14 @@ CHATS = {
 
 
 @pytest.mark.parametrize("name", sorted(CHATS))
-def test_a_real_ollama_renders_the_same(name: str, ollama: str, tiny_model: Path) -> None:
+def test_a_real_ollama_renders_the_same(
+    name: str, ollama: str, tiny_model: Path, tmp_path: Path
+) -> None:
     from jessy_build import digest
     from jessy_build.packaging import gguf_write
 
     chat = CHATS[name]
-    gguf = tiny_model / "for-ollama.gguf"
+    gguf = tmp_path / "for-ollama.gguf"
     gguf_write.write(tiny_model, gguf, name="tiny")
     blob = f"sha256:{digest.of_file(gguf)}"
     if name == min(CHATS):

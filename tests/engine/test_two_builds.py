@@ -204,7 +204,6 @@ def test_different_versions_at_once_pay_once_for_the_questions_they_share(
     for each in running:
         each.end()
     assert teacher.count == 36 + 20
-    assert teacher.most_at_once > PLACES, "they ask side by side"
     rows = [
         {json.loads(line)["id"] for line in file.read_text().splitlines()}
         for file in sorted((project.root / "builds/asked").glob("*/dataset/train.jsonl"))
