@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ MAGIC = b"SQLite format 3\0"
 BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 BROKEN_WORDS = ("no such table", "no such column", "Could not decode")
 """What SQLite says of a file whose own description of itself is gone."""
+PATIENCE = 60
+"""Seconds to wait for others who write."""
 
 
 class LedgerDamaged(Exception):
@@ -36,9 +39,9 @@ class Database:
         self._lock = threading.RLock()
         with self.noticing():
             self._db = sqlite3.connect(
-                path, timeout=60, check_same_thread=False, isolation_level=None
+                path, timeout=PATIENCE, check_same_thread=False, isolation_level=None
             )
-            self._db.execute("pragma journal_mode=wal")
+            _write_ahead(self._db)
             self._db.execute(f"pragma synchronous={synchronous}")
         self._inode = inode(path)
 
@@ -90,6 +93,21 @@ class Database:
 
     def damaged(self, why: str) -> LedgerDamaged:
         return LedgerDamaged(self.path, getattr(self, "_inode", 0) or inode(self.path), why)
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Of two that change a new file to its journal in one moment SQLite turns one away at once,
+    whatever its patience, since each would wait for the other."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def inode(path: Path) -> int:

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -209,3 +210,10 @@ def test_different_versions_at_once_pay_once_for_the_questions_they_share(
         for file in sorted((project.root / "builds/asked").glob("*/dataset/train.jsonl"))
     ]
     assert len(rows) == 2 and rows[0] & rows[1]
+
+
+def test_a_ledger_that_is_not_there_yet_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "tests.engine.opening", str(tmp_path)]
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
