@@ -11,9 +11,9 @@ from jessy_build.steps import items
 
 OF_JINJA = re.compile(r"\{\{|\}\}|\{%|%\}|\{#|#\}|\bUndefined\b|\bloop\.")
 EMPTY_PLACE = re.compile(
-    r"^\s*-\s*$"  # a point without words
-    r"|^\s*(?:-|\d+\.)\s.*[:;(]\s*$(?!\n\s+1\. )"  # one that ends where its value should begin
-    r"|\(\s*\)|\(\s*[;,]|[,;:]\s*\)| [,;.:](?:\s|$)|:\s*[;,]|\babout $",
+    r"^ *- *$"  # a point without words
+    r"|^ *(?:-|\d+\.) [^\n]*[:(] *$(?!\n +1\. )"  # one that ends where its value should begin
+    r"|(?<!\w)\( *\)|\( *[;,]|[,;:] *\)| [,;](?: |$)|: *[;,]|\babout *$",
     re.MULTILINE,
 )
 

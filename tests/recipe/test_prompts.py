@@ -29,7 +29,7 @@ def loaded(request: pytest.FixtureRequest) -> LoadedRecipe:
 
 @pytest.fixture
 def asked(loaded: LoadedRecipe, tmp_path: Path) -> list[Prompt]:
-    return list(prompts(loaded, Ledger(tmp_path)))
+    return list(prompts(loaded, Ledger(tmp_path / "ledger")))
 
 
 def test_no_prompt_has_a_leftover_of_jinja_or_an_empty_place(asked: list[Prompt]) -> None:
@@ -98,7 +98,7 @@ def test_jessy_has_every_generator_once_and_each_tells_its_iterations() -> None:
 
 
 def test_thinking_at_the_highest_level_takes_nine_iterations(tmp_path: Path) -> None:
-    for prompt in prompts(load(JESSY), Ledger(tmp_path)):
+    for prompt in prompts(load(JESSY), Ledger(tmp_path / "ledger")):
         if prompt.category == "thinking":
             steps = {"medium": 5, "high": 9}[prompt.level]
             assert f"here exactly {steps} paragraphs:" in prompt.text
@@ -109,7 +109,7 @@ def test_thinking_at_the_highest_level_takes_nine_iterations(tmp_path: Path) -> 
 def test_pairs_come_in_all_four_combinations_of_the_same_situations(tmp_path: Path) -> None:
     """Rows of one number stand beside each other in each of them."""
     combinations: dict[str, list[str]] = defaultdict(list)
-    for prompt in prompts(load(JESSY), Ledger(tmp_path)):
+    for prompt in prompts(load(JESSY), Ledger(tmp_path / "ledger")):
         if prompt.category == "pairs":
             lines = prompt.text.splitlines()
             (languages,) = (line for line in lines if line.startswith("- the message is in "))
@@ -128,7 +128,7 @@ def test_the_form_of_a_message_says_nothing_of_its_level(tmp_path: Path) -> None
     jessy = load(JESSY)
     assert jessy.recipe.persona is not None
     seen = defaultdict(set)
-    for prompt in prompts(jessy, Ledger(tmp_path)):
+    for prompt in prompts(jessy, Ledger(tmp_path / "ledger")):
         for writer in jessy.recipe.persona.vars["writers"]:
             if writer in prompt.text:
                 seen[writer].add(prompt.level)

@@ -1,0 +1,84 @@
+"""recipes/jessy.yaml as it is shipped, but small: asked on loopback, up to the data set."""
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+
+import pytest
+
+from tests.loopback import messages_api
+from tests.loopback.server import Seen, Step
+from tests.steps.project import REPOSITORY, Project
+
+SCALE = "10%"
+RANGE = re.compile(r"has (\d+) to (\d+) words")
+ASKED = (
+    *("consciousness", "personality", "code", "pairs", "conversations", "thinking", "navigation"),
+    *("synesthesia", "context", "adaptive", "complexity"),
+)
+
+
+class Teacher(messages_api.MessagesServer):
+    """Answers with as many words as the prompt names: what it does not name, it cannot keep."""
+
+    def usual(self, seen: Seen) -> Step:
+        asked = seen.body["messages"][-1]["content"]
+        found = RANGE.search(asked)
+        least = int(found[1]) if found else 0
+        names = seen.body["output_config"]["format"]["schema"]["properties"]
+        words = " ".join(islice(cycle(("cevap", "budur")), least + 3))
+        texts = {n: words if n.startswith("a") else f"soru {self.count} {n}" for n in names}
+        return messages_api.said(json.dumps(texts), seen.body["model"])
+
+
+@pytest.fixture
+def server() -> Iterator[Teacher]:
+    with Teacher() as running:
+        yield running
+
+
+@pytest.fixture
+def project(tmp_path: Path, server: Teacher) -> Project:
+    for folder in ("recipes", "prompts"):
+        shutil.copytree(
+            REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.lock.yaml")
+        )
+    (tmp_path / "Justfile").touch()
+    env = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "sk-ant-test-0123456789"}
+    return Project(tmp_path, env)
+
+
+def test_all_of_jessy_becomes_a_data_set(project: Project, server: Teacher) -> None:
+    words = ("recipes/jessy.yaml", "--scale", SCALE, "--until", "assemble")
+    done = project.run("build", *words)
+    assert done.code == 0, done.out + done.err
+    rows = [
+        json.loads(line)
+        for name in ("train", "valid")
+        for line in (dataset(project) / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    made = Counter(row["category"] for row in rows if row["category"] in ASKED)
+    # None was rejected: each answer was in the range that its prompt named.
+    assert sum(made.values()) == server.count
+    assert set(made) == set(ASKED)
+    assert {row["category"] for row in rows} == {*ASKED, "smalltalk", "questions", "depth"}
+    # The system text stands before the turns.
+    pairs = {c: {len(r["messages"]) // 2 for r in rows if r["category"] == c} for c in ASKED}
+    assert all(row["messages"][0]["role"] == "system" for row in rows)
+    assert min(pairs["conversations"]) >= 3 and min(pairs["context"]) >= 2
+    assert min(pairs["adaptive"]) >= 2 and pairs["thinking"] == {1}
+    functions = [seen.body["messages"][-1]["content"] for seen in server.seen]
+    assert sum("def is_loopback(url: str) -> bool:" in prompt for prompt in functions) >= 1
+    assert all(seen.body["system"].startswith("You are JESSY") for seen in server.seen)
+    again = project.run("build", *words)
+    assert again.code == 0, again.out + again.err
+    assert sum(made.values()) == server.count
+
+
+def dataset(project: Project) -> Path:
+    (folder,) = (project.root / "builds/jessy").glob("*/dataset")
+    return folder
