@@ -45,6 +45,10 @@ history name *flags: _install
 show item *flags: _install
     @{{ jessy }} show "$@"
 
+# Write the built data set for other tools: just export recipes/quickstart.yaml --format chat -o out
+export recipe *flags: _install
+    @{{ jessy }} export "$@"
+
 # Remove from the store what no recent build, lock or live model needs: just gc --dry-run
 gc *flags: _install
     @{{ jessy }} gc "$@"
@@ -88,7 +92,7 @@ docs: _install
     {{ jessy }} schema compared > schemas/compared.schema.json
     {{ jessy }} schema diff > schemas/diff.schema.json
     {{ jessy }} schema lock > schemas/lock.schema.json
-    for name in why status overview history show gc; do {{ jessy }} schema $name > schemas/$name.schema.json; done
+    for name in why status overview history show export gc; do {{ jessy }} schema $name > schemas/$name.schema.json; done
     .venv/bin/python -m tests.recipe.errors_page
 
 _lint: _install_dev

@@ -18,11 +18,13 @@ CAPABILITIES = {
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),
     **{capability: LEAVES | {capability} for capability in CAPABILITIES},
+    # Rows of other tools become what curated rows are, in the same words where they are wrong.
+    "formats": LEAVES | {"teachers", "formats"},
     # Runtimes share the shape of an answer; nothing else of one is known to another.
-    "recipe": LEAVES | CAPABILITIES | {"recipe"},
+    "recipe": LEAVES | CAPABILITIES | {"recipe", "formats"},
     "plan": LEAVES | {"plan"},
     "engine": LEAVES | {"plan", "engine"},
-    "steps": LEAVES | CAPABILITIES | {"recipe", "plan", "engine", "steps", "console"},
+    "steps": LEAVES | CAPABILITIES | {"formats", "recipe", "plan", "engine", "steps", "console"},
     "console": LEAVES | {"engine", "reports", "console"},
     # Asks one server whether it still serves a model; nothing else of the packaging.
     "untouched": {"places", "packaging"},

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("init", "check", "plan", "build", "diff", "chat", "status", "why", "history", "show"),
-    *("gc", "report", "doctor", "schema"),
+    *("export", "gc", "report", "doctor", "schema"),
 )
 """In the order of the help page, which is the order in which a new user needs them."""
 

@@ -52,6 +52,7 @@ UNTAKEN = code("R219", "curated rows belong to no category")
 SHARED = code("R220", "curated rows belong to several categories")
 ALIKE = code("R221", "a prompt does not read what its category varies")
 NO_PROJECTION = code("R222", "a projection is not known")
+NOT_TAKEN = code("R271", "included rows belong to no curated category")
 NOT_YET = code("R223", "this version cannot do what a field asks for")
 
 Check: TypeAlias = "Callable[[LoadedRecipe], Iterable[Diagnostic]]"
@@ -530,7 +531,8 @@ def _first_rows(rows: tuple[Row, ...], label: str, known: Iterable[str]) -> dict
 def files_hold_enough(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     for name, rows in loaded.rows.items():
         category = loaded.recipe.categories[name]
-        if category.teacher in loaded.opened.incomplete:
+        lost = any(place[:2] == ("teachers", category.teacher) for place in loaded.lost)
+        if lost or category.teacher in loaded.opened.incomplete:
             continue
         asked = 1 if category.count == "all" else category.count
         if len(rows) < asked:
@@ -605,6 +607,28 @@ def rows_have_one_category(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             )
 
 
+def included_rows_have_a_category(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    curated = [name for name, _, kind in _taught(loaded) if kind == "curated"]
+    lost = {place[1] for place in loaded.lost if place[:1] == ("categories",) and len(place) > 1}
+    for index, block in enumerate(loaded.recipe.dataset.include):
+        name = block.category
+        if name in curated or name in lost:
+            continue
+        asks = name in loaded.recipe.categories
+        yield placed(
+            loaded,
+            ("dataset", "include", index, "category"),
+            NOT_TAKEN,
+            f"'{name}' asks a teacher for its rows, so it takes no others"
+            if asks
+            else f"there is no category {scalars.told(name)}",
+            expected=", ".join(curated) or "a category with a curated teacher",
+            hint="give them a category of their own, with a curated teacher"
+            if asks
+            else near(name, curated),
+        )
+
+
 CHECKS: tuple[Check, ...] = (
     teachers_are_known,
     prompts_fit_their_teacher,
@@ -630,6 +654,7 @@ CHECKS: tuple[Check, ...] = (
     rows_are_labelled,
     files_hold_enough,
     rows_have_one_category,
+    included_rows_have_a_category,
 )
 
 

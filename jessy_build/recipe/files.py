@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span, code, near
 from jessy_build.recipe import merge, paths, scalars, templates, tree
 from jessy_build.recipe.merge import Merged
-from jessy_build.recipe.model import Recipe
+from jessy_build.recipe.model import Include, Recipe
 from jessy_build.recipe.paths import Folder, Found, Ground, PathProblem
 from jessy_build.recipe.source import Node
 from jessy_build.recipe.templates import RenderError, Template
@@ -18,6 +19,9 @@ from jessy_build.recipe.text import MAX_BYTES, UnreadableText, half_character, r
 from jessy_build.recipe.tree import Path as Place
 from jessy_build.teachers import curated, json_places
 from jessy_build.teachers.curated import Read, Row
+
+if TYPE_CHECKING:
+    from jessy_build.formats.reading import Reading
 
 NOT_A_PROMPT = code("R501", "a line is no evaluation prompt")
 
@@ -33,6 +37,16 @@ class EvalPrompt:
     complexity: str | None = None
     seen: bool | None = None
     """Whether it stands in the training rows."""
+
+
+class Included(NamedTuple):
+    """A file of another tool: what it is read as, and which block of `dataset.include` says so."""
+
+    reading: "Reading"
+    format: str
+    block: int
+    mark: str
+    """Between file and number in the names of its rows."""
 
 
 @dataclass
@@ -59,6 +73,8 @@ class Files:
     chat_template_text: str | None = None
     incomplete: set[str] = field(default_factory=set)
     """Curated teachers that have more rows than could be read."""
+    included: dict[str, Included] = field(default_factory=dict)
+    """Files of other tools, by the name that rows carry."""
     base_path: Found | None = None
     digests: dict[str, str] = field(default_factory=dict)
     named: set[Path] = field(default_factory=set)
@@ -80,10 +96,22 @@ class Files:
         return self.merged.folders[span.file]
 
     def row_span(self, row: Row, key: str) -> Span:
-        """Where a label of a row stands in its line."""
+        """Where a label of a row stands in its line, or in the block that says it for the row."""
         found = self.shown[row.file]
+        if (included := self.included.get(row.file)) is not None:
+            return self._included_span(included, row, key)
         place = json_places.value(curated.line_of(found.path, row.line), (key,))
         return Span(found.shown, row.line, place.column, place.end)
+
+    def _included_span(self, included: Included, row: Row, key: str) -> Span:
+        from jessy_build import formats
+        from jessy_build.formats import shape
+
+        again = formats.named(included.format).again(included.reading, row.line)
+        path = shape.label_path(again.value, key) if again else None
+        if again is None or path is None or not included.reading.meant.own_labels:
+            return self.span(("dataset", "include", included.block, key))
+        return replace(again.span(path), file=self.shown[row.file].shown)
 
 
 def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> Files:
@@ -94,6 +122,7 @@ def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> File
     _open_persona(files)
     _open_prompts(files)
     _open_rows(files)
+    _open_included(files)
     _open_chat_template(files)
     _open_base(files)
     _open_evaluation(files)
@@ -148,17 +177,10 @@ def _by_category(rows: Iterable[Row], takers: Iterable[str]) -> dict[str, tuple[
 
 
 def _curated(files: Files, name: str, teacher: curated.Config) -> tuple[Row, ...]:
-    found: dict[Path, Found] = {}
-    for index, pattern in enumerate(teacher.files):
-        span = files.span(("teachers", name, "files", index))
-        try:
-            matches = paths.glob(pattern, files.folder(span), files.ground)
-        except PathProblem as problem:
-            files.problems.append(merge.diagnostic(problem, span, f"teachers.{name}.files"))
-            files.incomplete.add(name)
-            continue
-        files.named.update(match.path for match in matches)
-        found.update((match.path.resolve(), match) for match in matches)
+    found = {
+        match.path.resolve(): match
+        for match in _matches(files, ("teachers", name, "files"), teacher.files, name)
+    }
     for path, match in found.items():
         if path not in files.data:
             shown = _name(path, files.ground)
@@ -170,6 +192,72 @@ def _curated(files: Files, name: str, teacher: curated.Config) -> tuple[Row, ...
         if files.data[path].problems:
             files.incomplete.add(name)
     return tuple(chain.from_iterable(files.data[path].rows for path in found))
+
+
+def _matches(files: Files, place: Place, patterns: Iterable[str], teacher: str) -> list[Found]:
+    """The files of all patterns, each once however many match it."""
+    found: dict[Path, Found] = {}
+    for index, pattern in enumerate(patterns):
+        span = files.span((*place, index))
+        try:
+            matches = paths.glob(pattern, files.folder(span), files.ground)
+        except PathProblem as problem:
+            field_name = ".".join(str(word) for word in place if not isinstance(word, int))
+            files.problems.append(merge.diagnostic(problem, span, field_name))
+            files.incomplete.add(teacher)
+            continue
+        files.named.update(match.path for match in matches)
+        found.update((match.path.resolve(), match) for match in matches)
+    return list(found.values())
+
+
+def _open_included(files: Files) -> None:
+    """Behind the rows of the category's own teacher. What no curated category takes is not read."""
+    for index, block in enumerate(files.recipe.dataset.include):
+        if block.category not in files.rows:
+            continue
+        place = ("dataset", "include", index, "files")
+        teacher = files.recipe.categories[block.category].teacher
+        for found in _matches(files, place, block.files, teacher):
+            _include(files, index, block, found)
+
+
+def _include(files: Files, index: int, block: Include, found: Found) -> None:
+    from jessy_build import formats
+    from jessy_build.formats.reading import Meant, Reading
+
+    name = _name(found.path, files.ground)
+    if name in files.shown:
+        place = ("dataset", "include", index, "files")
+        problem = f"'{found.shown}' is taken twice: its rows would be two of each"
+        files.problems.append(
+            Diagnostic(TWICE, files.span(place), "dataset.include", problem, hint=TAKE_ONCE)
+        )
+        return
+    files.shown[name] = found
+    meant = Meant(
+        block.category,
+        block.topic or "",
+        block.language or "",
+        block.complexity or "",
+        block.own_labels,
+        files.system,
+        block.system == "drop",
+    )
+    read = formats.named(block.format).read(Reading(found.path, name, meant))
+    files.included[name] = Included(
+        Reading(found.path, name, meant), block.format, index, read.mark
+    )
+    _add_once(files, [_as_shown(files, problem) for problem in read.problems])
+    if read.sha256:
+        files.digests[name] = read.sha256
+    if read.problems:
+        files.incomplete.add(files.recipe.categories[block.category].teacher)
+    files.rows[block.category] += read.rows
+
+
+TWICE = code("R270", "a data file is taken twice")
+TAKE_ONCE = "name each file once, under a teacher or in one block of dataset.include"
 
 
 def _as_shown(files: Files, problem: Diagnostic) -> Diagnostic:

@@ -257,14 +257,30 @@ class Validation(Config):
 
 
 class Include(Config):
-    """Conversations that other tools wrote."""
+    """Rows that other tools wrote. They join those of the category's curated teacher, behind them,
+    and its quotas choose among all; fields of a row that are not named here are passed over."""
 
     files: Files
     """Glob patterns, relative to the recipe."""
-    format: Literal["conversations"] = "conversations"
-    """A JSON list of conversations, each a list of turns."""
+    format: Literal["conversations", "chat", "completions"] = "conversations"
+    """`conversations`: `{"conversations": [{"from": "human", "value"}, {"from": "gpt" or "jessy",
+    "value"}]}`, in a list, in an object around a list, or a row a line. `chat`: `{"messages":
+    [{"role", "content"}]}`, a row a line or in a list. `completions`: `{"prompt", "completion"}`,
+    likewise."""
     category: Key
-    """The category that they count as."""
+    """The category that they count as. Its teacher is curated; it may have no files of its own."""
+    topic: Text | None = None
+    """Topic of the rows that say none. They may say it, as `language`, `complexity` and
+    `iterations`, beside their turns, in their `metadata` or in that of their last turn."""
+    language: Language | None = None
+    """Language of the rows that say none."""
+    complexity: Key | None = None
+    """Level of the rows that say none."""
+    own_labels: bool = True
+    """Whether what rows say about themselves counts. `false`: only what is written here."""
+    system: Literal["same", "drop"] = "same"
+    """A system text at the beginning of a row must be the `same` as the persona's, which is put
+    there anyway; `drop` leaves out any other one, too."""
 
 
 class Enhance(Config):
@@ -297,7 +313,7 @@ class Dataset(Config):
     """A Jinja2 text put before each answer that is trained on, as `"[{{ iterations }}] "`, or
     `none`. It may read `iterations` (the row's own, else those of its level, as 3-5),
     `complexity`, `language` and `category`."""
-    include: tuple[Include, ...] = Field(default=(), exclude=True)
+    include: tuple[Include, ...] = ()
     """Rows out of the files of other tools."""
     enhance: tuple[Enhance, ...] = Field(default=(), exclude=True)
     """Changes made to the answers, one after another."""

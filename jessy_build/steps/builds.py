@@ -85,6 +85,7 @@ class Workspace:
 
         recipe = self.loaded.recipe
         patterns = [p for t in recipe.teachers.values() if t.kind == "curated" for p in t.files]
+        patterns += [p for block in recipe.dataset.include for p in block.files]
         if any(MAGIC.search(posixpath.dirname(p)) or "**" in p for p in patterns):
             # Of folders only those are watched in which something was found.
             return None

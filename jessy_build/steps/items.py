@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jessy_build import digest, teachers
@@ -120,6 +121,8 @@ class Picked(NamedTuple):
     category: str
     teacher: str
     taken: tuple[Row, ...]
+    included: Mapping[str, str] = MappingProxyType({})
+    """The files of other tools among them, each with what stands before a row's number."""
 
     @property
     def rows(self) -> int:
@@ -128,7 +131,8 @@ class Picked(NamedTuple):
     @property
     def digest(self) -> str:
         places = [f"{row.file}:{row.line}" for row in self.taken]
-        return digest.of_value([rows.digest_of(self.taken, self.category), places])
+        said = [rows.digest_of(self.taken, self.category), places]
+        return digest.of_value([*said, dict(self.included)] if self.included else said)
 
     def examples(self) -> Iterator[Example]:
         for row in self.taken:
@@ -140,15 +144,29 @@ class Picked(NamedTuple):
                 language=row.language or "",
                 complexity=row.complexity or "",
                 messages=messages,
-                origin=Origin(self.teacher, f"{row.file}:{row.line}"),
+                origin=self._origin(row),
                 iterations=row.iterations,
             )
+
+    def _origin(self, row: Row) -> Origin:
+        if mark := self.included.get(row.file):
+            return Origin(INCLUDE, f"{row.file}{mark}{row.line}")
+        return Origin(self.teacher, f"{row.file}:{row.line}")
+
+
+INCLUDE = "dataset.include"
+"""Who gives the rows of other tools, and the field that says which."""
 
 
 def picked(loaded: "LoadedRecipe", category: str) -> Picked:
     """`checks` has made sure that the files hold enough of each kind."""
     teacher = loaded.recipe.categories[category].teacher
-    return Picked(category, teacher, tuple(loaded.picked(category)))
+    files = {
+        name: included.mark
+        for name, included in loaded.opened.included.items()
+        if included.reading.meant.category == category
+    }
+    return Picked(category, teacher, tuple(loaded.picked(category)), MappingProxyType(files))
 
 
 def questions(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Questions:
@@ -303,12 +321,29 @@ def about(loaded: "LoadedRecipe", category: str) -> dict[str, Any]:
     teacher = recipe.teachers[wanted.teacher]
     if teacher.kind == "curated":
         files = sorted({row.file for row in loaded.rows[category]})
-        return {**said, f"teachers.{wanted.teacher}.files": {f: loaded.files[f] for f in files}}
+        own = [file for file in files if file not in loaded.opened.included]
+        said[f"teachers.{wanted.teacher}.files"] = {file: loaded.files[file] for file in own}
+        config = recipe.model_dump(mode="json", exclude_none=True, include={"dataset": {"include"}})
+        if blocks := included_in(config, category):
+            said[INCLUDE] = blocks
+            others = [file for file in files if file in loaded.opened.included]
+            said[f"{INCLUDE}.files"] = {file: loaded.files[file] for file in others}
+        return said
     said[f"{block}.prompt"] = loaded.templates[category].text
     said[f"teachers.{wanted.teacher}"] = teacher.model_dump(mode="json", exclude=HOW_ASKED)
     levels = wanted.complexity or recipe.complexity
     said["complexity"] = {name: recipe.complexity[name].model_dump(mode="json") for name in levels}
     return {**said, **about_system(loaded)}
+
+
+def included_in(config: Mapping[str, Any] | None, category: str) -> list[dict[str, Any]]:
+    """What a resolved recipe includes in a category, without what is left open."""
+    blocks = (config or {}).get("dataset", {}).get("include", ())
+    return [
+        {name: value for name, value in block.items() if value is not None}
+        for block in blocks
+        if block["category"] == category
+    ]
 
 
 def about_system(loaded: "LoadedRecipe") -> dict[str, Any]:

@@ -68,6 +68,12 @@ def show() -> str:
     return _of(Item, "jessy show --json, and jessy why --json of an example")
 
 
+def export() -> str:
+    from jessy_build.steps.export import Document
+
+    return _of(Document, "jessy export --json")
+
+
 def gc() -> str:
     from jessy_build.steps.gc import Document
 
@@ -106,6 +112,7 @@ SCHEMAS: Mapping[str, Callable[[], str]] = {
     "overview": overview,
     "history": history,
     "show": show,
+    "export": export,
     "gc": gc,
 }
 """By the name of their file, `schemas/<name>.schema.json`."""

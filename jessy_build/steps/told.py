@@ -18,7 +18,7 @@ from jessy_build.plan.step import Step
 from jessy_build.recipe import tree
 from jessy_build.recipe.paths import Found
 from jessy_build.steps import row_edits
-from jessy_build.steps.items import Picked
+from jessy_build.steps.items import INCLUDE, Picked, included_in
 
 if TYPE_CHECKING:
     from jessy_build.engine.ledger import Build
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CONTENT = "base.model (content)"
 """What `fetch` calls the files of a local base."""
+INCLUDED_FILES = f"{INCLUDE}.files"
+"""What `items` calls the files of other tools."""
 NAMED = 3
 """Fields that are named in a sentence."""
 NEW_BLOCKS: Mapping[str, str] = {"generate": "categories.{}", "evaluate": "evaluate"}
@@ -78,6 +80,11 @@ class Edits:
     def _told(self, step: Step, change: Change, then: Mapping[str, Any] | None) -> list[Told]:
         if change.field.startswith(CONTENT):
             return [self._base_file(change)]
+        if isinstance(step.payload, Picked) and change.field == INCLUDE:
+            was, now = change.old, change.new
+            if then is not None:
+                was = included_in(then, step.payload.category)
+            return [Told(INCLUDE, was, now, self._place(INCLUDE, was, now))]
         if isinstance(step.payload, Picked) and (files := _files_field(step.payload, change.field)):
             return self._rows(step, step.payload, files, change, then)
         if then is not None and (block := _block(change, then, self.now)):
@@ -167,10 +174,15 @@ class Edits:
     def _rows(
         self, step: Step, picked: Picked, files: str, change: Change, then: Mapping[str, Any] | None
     ) -> list[Told]:
-        was, now = _value(then, files), _value(self.now, files)
+        if files == INCLUDED_FILES:
+            was, now = (included_in(config, picked.category) for config in (then, self.now))
+            block, files = INCLUDE, INCLUDE
+            file = change.field.removeprefix(f"{INCLUDED_FILES}.")
+        else:
+            was, now = _value(then, files), _value(self.now, files)
+            block, file = files, change.field.removeprefix(f"{files}.")
         if then is not None and was != now:
-            return [Told(files, was, now, self._place(files, was, now))]
-        file = change.field.removeprefix(f"{files}.")
+            return [Told(block, was, now, self._place(block, was, now))]
         found = self.workspace.loaded.opened.shown.get(file)
         shown = found.shown if found else file
         before = self.workspace.rebuilder.before.get(step.name)
@@ -182,6 +194,8 @@ class Edits:
 
 
 def _files_field(picked: Picked, field: str) -> str:
+    if field.startswith(f"{INCLUDED_FILES}."):
+        return INCLUDED_FILES
     files = f"teachers.{picked.teacher}.files"
     return files if field.startswith(f"{files}.") else ""
 

@@ -37,8 +37,9 @@ class Config(BaseConfig):
     """Rows written by hand, one JSON object a line."""
 
     kind: Literal["curated"]
-    files: tuple[str, ...] = Field(min_length=1)
-    """Glob patterns of JSONL files, relative to the recipe."""
+    files: tuple[str, ...] = Field(default=(), min_length=1)
+    """Glob patterns of JSONL files, relative to the recipe. Default: none, where all rows come
+    from `dataset.include`."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def read(path: Path, name: str) -> Read:
     """`name` is the file's for people, and for the rows: the same wherever one stands."""
     reading = _Reading(name)
     try:
-        hashed = _Hashed(path)
-        with BufferedReader(hashed, AT_ONCE) as file, _nothing_collected():
+        hashed = Hashed(path)
+        with BufferedReader(hashed, AT_ONCE) as file, nothing_collected():
             reading.all(file)
     except OSError as error:
         why = error.strerror or str(error)
@@ -78,12 +79,12 @@ class _Reading:
 
     def all(self, file: BinaryIO) -> None:
         labels = quick.Labels()
-        for number, line in enumerate(_lines(file), start=1):
+        for number, line in enumerate(lines_in(file), start=1):
             if line == b"\n":
                 continue
             row = quick.row(line, self.name, number, labels)
             if row is None:
-                _pass_rest(file, line)
+                pass_rest(file, line)
                 row = self._carefully(number, line)
                 if self.given_up:
                     return
@@ -94,7 +95,7 @@ class _Reading:
         return shortened(self.name, self.problems, self.given_up)
 
     def _carefully(self, number: int, line: bytes) -> Row | None:
-        line = _without_mark(number, line)
+        line = without_mark(number, line)
         if not line.strip():
             return None
         row, wrong = rows.parse(line, file=self.name, number=number)
@@ -125,31 +126,31 @@ def line_of(path: Path, number: int) -> str:
     """One line again, to show it; empty where the file has changed or gone since it was read."""
     try:
         with BufferedReader(open_plain(path)) as file:
-            for at, line in enumerate(_lines(file), start=1):
+            for at, line in enumerate(lines_in(file), start=1):
                 if at == number:
-                    return _without_mark(number, line).decode("utf-8", "replace")
-                _pass_rest(file, line)
+                    return without_mark(number, line).decode("utf-8", "replace")
+                pass_rest(file, line)
     except OSError:
         pass
     return ""
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def lines_in(file: BinaryIO) -> Iterator[bytes]:
     """Each line, or the beginning of one that is too long; then its rest comes next."""
     return iter(partial(file.readline, rows.MAX_LINE + 1), b"")
 
 
-def _pass_rest(file: BinaryIO, line: bytes) -> None:
+def pass_rest(file: BinaryIO, line: bytes) -> None:
     while line and not line.endswith(b"\n"):
         line = file.readline(rows.MAX_LINE)
 
 
-def _without_mark(number: int, line: bytes) -> bytes:
+def without_mark(number: int, line: bytes) -> bytes:
     """Editors on Windows open a file with a byte order mark."""
     return line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
 
 
-class _Hashed(RawIOBase):
+class Hashed(RawIOBase):
     """A plain file, and the sha256 of what was read of it."""
 
     def __init__(self, path: Path) -> None:
@@ -170,7 +171,7 @@ class _Hashed(RawIOBase):
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
+def nothing_collected() -> Iterator[None]:
     """Rows hold no circles. Looking for some among ever more of them takes as long as reading."""
     enabled = gc.isenabled()
     gc.disable()

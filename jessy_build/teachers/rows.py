@@ -85,14 +85,14 @@ AT_ONCE = 1000
 
 def parse(line: bytes, *, file: str, number: int) -> tuple[Row | None, list[Diagnostic]]:
     """The row, or the reasons why there is none: all of them, up to `MOST`."""
-    reading = _Line(file, number)
+    reading = Line(file, number)
     row = None
-    with suppress(_Enough):
+    with suppress(Enough):
         row = _row(reading, line)
     return (None, reading.problems) if reading.problems else (row, [])
 
 
-def _row(reading: "_Line", line: bytes) -> Row | None:
+def _row(reading: "Line", line: bytes) -> Row | None:
     text = reading.text(line)
     value = None if text is None else reading.object(text)
     if text is None or value is None:
@@ -101,11 +101,11 @@ def _row(reading: "_Line", line: bytes) -> Row | None:
     return Row(content.texts(), reading.file, reading.number, **content.labels())
 
 
-class _Enough(Exception):
+class Enough(Exception):
     pass
 
 
-class _Line:
+class Line:
     """From bytes to a JSON object, collecting what is wrong on the way."""
 
     def __init__(self, file: str, number: int) -> None:
@@ -117,7 +117,7 @@ class _Line:
         span = Span(self.file, self.number, place.column, place.end)
         self.problems.append(Diagnostic(name, span, "", problem, **words))
         if len(self.problems) >= MOST:
-            raise _Enough
+            raise Enough
 
     def text(self, line: bytes) -> str | None:
         if len(line) > MAX_LINE:
@@ -143,17 +143,17 @@ class _Line:
 
     def object(self, text: str) -> dict[str, Any] | None:
         try:
-            value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+            value = json.loads(text, object_pairs_hook=once, parse_constant=no_constant)
         except json.JSONDecodeError as error:
             self._not_json(text, error)
-        except _RepeatedKey as error:
+        except RepeatedKey as error:
             key, place = json_places.repeated(text) or (error.key, json_places.START)
-            problem = f"{_excerpt(key)} is written twice in one object"
+            problem = f"{excerpt(key)} is written twice in one object"
             self.say(place, REPEATED_KEY, problem, hint="keep one of them")
         except RecursionError:
             self.say(json_places.START, NOT_JSON, "the line is nested too deeply")
         except ValueError as error:
-            self.say(json_places.START, NOT_JSON, _bad_number(error))
+            self.say(json_places.START, NOT_JSON, bad_number(error))
         else:
             if isinstance(value, dict):
                 return value
@@ -162,7 +162,7 @@ class _Line:
                 NOT_A_ROW,
                 "a row must be a JSON object",
                 expected="{...}",
-                got=_kind(value),
+                got=kind(value),
                 hint="write each row on a line of its own" if isinstance(value, list) else "",
             )
         return None
@@ -172,15 +172,15 @@ class _Line:
             json_places.at(error.pos),
             NOT_JSON,
             f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}",
-            got=_excerpt(text[error.pos :]),
-            hint=_why_not_json(text, error),
+            got=excerpt(text[error.pos :]),
+            hint=why_not_json(text, error),
         )
 
 
 class _Content:
     """The parts of one JSON object that should be a row."""
 
-    def __init__(self, line: _Line, text: str, row: dict[str, Any]) -> None:
+    def __init__(self, line: Line, text: str, row: dict[str, Any]) -> None:
         self.line = line
         self.text = text
         self.row = row
@@ -256,7 +256,7 @@ class _Content:
             WRONG_ROLE,
             f"message {index + 1} must be the {wanted}'s",
             expected=wanted,
-            got=_told(role),
+            got=told(role),
             hint=hint,
         )
 
@@ -265,12 +265,12 @@ class _Content:
             self._wrong(path, value, "a text")
             return ""
         if not value.strip():
-            self._say(path, EMPTY_TEXT, f"{_named(path)} is empty", expected="a text")
+            self._say(path, EMPTY_TEXT, f"{named(path)} is empty", expected="a text")
         elif _half_character(value):
             self._say(
                 path,
                 BROKEN_TEXT,
-                f"{_named(path)} holds half a character (a lone \\ud8xx escape)",
+                f"{named(path)} holds half a character (a lone \\ud8xx escape)",
                 hint="write the character itself, or both halves of its escape",
             )
         return value
@@ -304,15 +304,15 @@ class _Content:
             self.line.say(
                 json_places.key(self.text, (*path, key)),
                 UNKNOWN_KEY,
-                f"unknown key {_excerpt(key)}",
+                f"unknown key {excerpt(key)}",
                 expected=", ".join(known),
                 hint=f"did you mean '{close[0]}'?" if close else "",
             )
         return meant
 
     def _wrong(self, path: json_places.Path, value: Any, expected: str) -> None:
-        problem = f"{_named(path)} must be {expected}"
-        self._say(path, WRONG_VALUE, problem, expected=expected, got=_told(value))
+        problem = f"{named(path)} must be {expected}"
+        self._say(path, WRONG_VALUE, problem, expected=expected, got=told(value))
 
     def _say(self, path: json_places.Path, name: str, problem: str, **words: str) -> None:
         self.line.say(json_places.value(self.text, path), name, problem, **words)
@@ -322,31 +322,31 @@ _MISSING = object()
 """Stands for a role that is not there, which was told already."""
 
 
-class _RepeatedKey(Exception):
+class RepeatedKey(Exception):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.key = key
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A dict of the pairs. JSON readers let the last of two equal keys win without a word."""
     made = dict(pairs)
     if len(made) == len(pairs):
         return made
     keys = [key for key, _ in pairs]
-    raise _RepeatedKey(next(key for key in keys if keys.count(key) > 1))
+    raise RepeatedKey(next(key for key in keys if keys.count(key) > 1))
 
 
-def _no_constant(name: str) -> None:
+def no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _bad_number(error: ValueError) -> str:
+def bad_number(error: ValueError) -> str:
     """Python reads whole numbers up to a length, and says so with advice for programmers."""
     return "a number has too many digits" if "digits" in str(error) else str(error)
 
 
-def _why_not_json(text: str, error: json.JSONDecodeError) -> str:
+def why_not_json(text: str, error: json.JSONDecodeError) -> str:
     if error.msg.startswith("Extra data"):
         return "one row a line: put the next one on a line of its own"
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
@@ -358,7 +358,7 @@ def _why_not_json(text: str, error: json.JSONDecodeError) -> str:
     return ""
 
 
-def _named(path: json_places.Path) -> str:
+def named(path: json_places.Path) -> str:
     """`messages`, 0, `content` is told as 'messages[0].content'."""
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return f"'{name.removeprefix('.')}'"
@@ -371,17 +371,17 @@ def _half_character(text: str) -> bool:
 HALF = re.compile("[\ud800-\udfff]")
 
 
-def _told(value: Any) -> str:
-    return _excerpt(value) if isinstance(value, str) else _kind(value)
+def told(value: Any) -> str:
+    return excerpt(value) if isinstance(value, str) else kind(value)
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a text", type(None): "null"}
     if isinstance(value, bool):
         return "true" if value else "false"
     return names.get(type(value)) or str(value)[:40]
 
 
-def _excerpt(text: str, most: int = 40) -> str:
+def excerpt(text: str, most: int = 40) -> str:
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return repr(text if len(text) <= most else text[: most - 1] + "…")

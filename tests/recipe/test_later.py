@@ -22,7 +22,6 @@ WRITTEN = {
     "teachers.*.kind=openai": "teachers.far={kind: openai, model: large, host: 'http://x'}",
     "teachers.*.batch": "teachers.claude={kind: anthropic, model: claude, batch: true}",
     "categories.*.sources": "categories.smalltalk.sources={files: [a.rs]}",
-    "dataset.include": "dataset.include=[{files: [a.json], category: smalltalk}]",
     "dataset.enhance": "dataset.enhance=[{kind: phrase, phrases: ['Hadi!'], chance: 0.3}]",
     "dataset.validate.near_duplicate": "dataset.validate.near_duplicate=0.85",
     "dataset.validate.language": "dataset.validate.language=true",
