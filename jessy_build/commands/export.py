@@ -10,10 +10,7 @@ if TYPE_CHECKING:
     from jessy_build.console import Console
 
 HELP = "write the built data set for other tools, train and valid"
-EXAMPLE = (
-    "jessy export recipes/quickstart.yaml --format conversations -o shared/\n"
-    "  jessy export recipes/quickstart.yaml --columns topic,language,source"
-)
+EXAMPLE = "jessy export recipes/quickstart.yaml --format chat --columns topic,source -o shared"
 FORMS = ("chat", "completions", "conversations")
 
 

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, BinaryIO, NamedTuple
 
 from jessy_build.diagnostics import Diagnostic, Span
-from jessy_build.formats.reading import INDEX, NOT_OF_FORMAT, TOO_LONG, Again, Read, Reading, Spans
+from jessy_build.formats.reading import INDEX, Again, Read, Reading, Spans
 from jessy_build.formats.shape import Path
 from jessy_build.teachers import curated, json_places, rows
 from jessy_build.teachers.rows import Row
@@ -251,7 +251,7 @@ class _Document:
                 break
         if not found:
             problem = f"there is no list '{self.around}' in it"
-            raise self._stop(min(start, self.at), NOT_OF_FORMAT, problem)
+            raise self._stop(min(start, self.at), rows.NO_MESSAGES, problem)
 
     def _after(self, end: str) -> bool:
         """Past a comma, or past the end of what is read."""
@@ -367,7 +367,7 @@ class _Document:
 
     def _too_long(self) -> _Stop:
         problem = f"one row is longer than {WIDEST >> 20} million characters"
-        return self._stop(self.at, TOO_LONG, problem)
+        return self._stop(self.at, rows.TOO_LONG, problem)
 
     def _repeated(self) -> Diagnostic:
         text = self.text[self.last : self.at]

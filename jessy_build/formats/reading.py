@@ -9,8 +9,6 @@ from jessy_build.diagnostics import Diagnostic, Span, code
 from jessy_build.teachers import curated, json_places
 from jessy_build.teachers.rows import Row
 
-NOT_OF_FORMAT = code("D150", "a file is not of the format that dataset.include names")
-TOO_LONG = code("D151", "a conversation is too long")
 OTHER_SYSTEM = code("D152", "a row has a system text that is not the persona's")
 
 MAX_ROW = 1 << 20

@@ -7,7 +7,7 @@ itself. All other fields are the other tool's own notes, and are passed over.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jessy_build.formats.reading import MAX_ROW, OTHER_SYSTEM, TOO_LONG, Meant, Wrong
+from jessy_build.formats.reading import MAX_ROW, OTHER_SYSTEM, Meant, Wrong
 from jessy_build.teachers import json_places, rows
 from jessy_build.teachers.rows import TURNS, Row, excerpt, kind, told
 
@@ -203,7 +203,7 @@ def _made(
         return wrong
     if sum(map(len, texts)) > MAX_ROW:
         limit = f"{MAX_ROW // 1024:,} thousand characters"
-        return [Wrong(path, TOO_LONG, f"the conversation is longer than {limit}")]
+        return [Wrong(path, rows.TOO_LONG, f"the conversation is longer than {limit}")]
     return Row(
         texts,
         *at,

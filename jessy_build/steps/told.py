@@ -84,7 +84,7 @@ class Edits:
             was, now = change.old, change.new
             if then is not None:
                 was = included_in(then, step.payload.category)
-            return [Told(INCLUDE, was, now, self._place(INCLUDE, was, now))]
+            return [self._included(step.payload.category, was, now)]
         if isinstance(step.payload, Picked) and (files := _files_field(step.payload, change.field)):
             return self._rows(step, step.payload, files, change, then)
         if then is not None and (block := _block(change, then, self.now)):
@@ -171,18 +171,25 @@ class Edits:
         old, new = (value and f"{name} {value[:12]}" for value in (change.old, change.new))
         return Told("base.model", old, new, where)
 
+    def _included(self, category: str, was: Any, now: Any) -> Told:
+        """Of all that is included, the blocks of one category."""
+        places = [block["category"] == category for block in self.now["dataset"]["include"]]
+        where = self._place(INCLUDE, _beside(was, places), _beside(now, places))
+        return Told(INCLUDE, was, now, where)
+
     def _rows(
         self, step: Step, picked: Picked, files: str, change: Change, then: Mapping[str, Any] | None
     ) -> list[Told]:
         if files == INCLUDED_FILES:
             was, now = (included_in(config, picked.category) for config in (then, self.now))
-            block, files = INCLUDE, INCLUDE
             file = change.field.removeprefix(f"{INCLUDED_FILES}.")
+            if then is not None and was != now:
+                return [self._included(picked.category, was, now)]
         else:
             was, now = _value(then, files), _value(self.now, files)
-            block, file = files, change.field.removeprefix(f"{files}.")
-        if then is not None and was != now:
-            return [Told(block, was, now, self._place(block, was, now))]
+            file = change.field.removeprefix(f"{files}.")
+            if then is not None and was != now:
+                return [Told(files, was, now, self._place(files, was, now))]
         found = self.workspace.loaded.opened.shown.get(file)
         shown = found.shown if found else file
         before = self.workspace.rebuilder.before.get(step.name)
@@ -191,6 +198,12 @@ class Edits:
             return [Told(files, change.old, change.new, shown)]
         where = f"{shown}:{rows.line}" if rows.line else shown
         return [Told(files, rows.old, rows.new, where)]
+
+
+def _beside(blocks: Sequence[Any], places: Sequence[bool]) -> list[Any]:
+    """The blocks of one category at the places where it has some."""
+    left = iter(blocks or ())
+    return [next(left, None) if its_own else None for its_own in places]
 
 
 def _files_field(picked: Picked, field: str) -> str:

@@ -19,7 +19,7 @@ from jessy_build.teachers import json_places
 
 NOT_UTF8 = code("D102", "a line is not UTF-8")
 NOT_JSON = code("D103", "a line is not JSON")
-TOO_LONG = code("D104", "a line is too long")
+TOO_LONG = code("D104", "a line, or a row, is too long")
 NOT_A_ROW = code("D105", "a line is not a row")
 UNKNOWN_KEY = code("D106", "a row has an unknown key")
 REPEATED_KEY = code("D107", "a row says one key twice")

@@ -168,9 +168,9 @@ def test_half_a_character_and_an_unknown_role_are_told(tmp_path: Path) -> None:
     turns = '{"role": "user", "content": "a"}, {"role": "%s", "content": "%s"}'
     line = '{"messages": [' + turns + "]}\n"
     assert told(of(tmp_path, "chat", line % ("assistant", "\\ud83d"))) == [
-        "1:81 'messages[1].content' holds half a character (a lone \\ud8xx escape)"
+        "1:82 'messages[1].content' holds half a character (a lone \\ud8xx escape)"
     ]
-    assert told(of(tmp_path, "chat", line % ("tool", "b"))) == ["1:57 turn 2 is by an unknown role"]
+    assert told(of(tmp_path, "chat", line % ("tool", "b"))) == ["1:58 turn 2 is by an unknown role"]
 
 
 def test_a_pipe_or_a_folder_is_no_file(tmp_path: Path) -> None:

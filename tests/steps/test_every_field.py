@@ -309,6 +309,10 @@ ELSEWHERE = frozenset(
         *("model.Recipe.extends", "model.Recipe.store", "model.Train.epochs", "model.Topic.name"),
         *("model.Split.train", "model.Split.valid", "config.Turn.role", "config.Turn.content"),
         *("model.Recipe.matrix", "model.Base.revision", "model.Base.sha256"),
+        # In `test_export`.
+        *("model.Include.files", "model.Include.format", "model.Include.category"),
+        *("model.Include.topic", "model.Include.language", "model.Include.complexity"),
+        *("model.Include.own_labels", "model.Include.system"),
     )
 )
 """Fields that need more than another value in their line: in `EDITS`, or in a test of their own."""
