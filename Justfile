@@ -90,6 +90,7 @@ docs: _install
     {{ jessy }} schema plan > schemas/plan.schema.json
     {{ jessy }} schema plans > schemas/plans.schema.json
     {{ jessy }} schema compared > schemas/compared.schema.json
+    {{ jessy }} schema missing > schemas/missing.schema.json
     {{ jessy }} schema diff > schemas/diff.schema.json
     {{ jessy }} schema lock > schemas/lock.schema.json
     for name in why status overview history show export gc; do {{ jessy }} schema $name > schemas/$name.schema.json; done

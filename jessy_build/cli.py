@@ -1,7 +1,7 @@
 """Words → a command → an exit code. The only place that decides exit codes of failures, and exits.
 
 0 done or nothing to do · 1 a step failed · 2 the recipe (or the command line) is wrong · 3 our bug
-10 different (`diff`, `plan --exit-code`) · 130 interrupted
+5 the budget is reached · 10 different (`diff`, `plan --exit-code`) · 130 interrupted
 """
 
 import argparse

@@ -148,6 +148,10 @@ class StalePlan(StepError):
     """A saved plan that no longer says what would happen. Exit code 2, as for a wrong recipe."""
 
 
+class BudgetReached(StepError):
+    """The build may spend no more; what was answered is kept. Exit code 5."""
+
+
 class MissingPackage(StepError):
     """A part that is not installed here, with the line that installs it."""
 

@@ -17,7 +17,7 @@ COMMANDS = (
 )
 """In the order of the help page, which is the order in which a new user needs them."""
 
-OK, FAILED, WRONG, BUG, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 10, 130
+OK, FAILED, WRONG, BUG, OVER_BUDGET, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 5, 10, 130
 
 Run = Callable[[argparse.Namespace, "Console"], int]
 

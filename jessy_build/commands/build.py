@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jessy_build.commands import FAILED, OK, recipe
+from jessy_build.commands import FAILED, OK, OVER_BUDGET, recipe
+
+MOST_USD = 1_000_000
+"""As in a recipe."""
 
 if TYPE_CHECKING:
     from jessy_build.console import Console
+    from jessy_build.engine.budget import Budget
     from jessy_build.engine.schedule import Result
     from jessy_build.steps.builds import Workspace
     from jessy_build.steps.saved import Saved
@@ -27,21 +31,34 @@ def options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--plan", metavar="FILE", help="build what this plan says; refused when it is stale"
     )
+    sub.add_argument(
+        "--max-usd",
+        type=_usd,
+        metavar="N",
+        help="spend at most N dollars on teachers, whatever budget the recipe has",
+    )
 
 
 def run(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.steps import builds, closing, saved
+    from jessy_build.steps import builds, capped, closing, saved
 
     planned = _planned(args)
     began = time.time_ns()
-    if len(workspaces := recipe.workspaces(args)) > 1:
-        return _all(args, workspaces, console)
+    workspaces = recipe.workspaces(args)
+    budget = capped.budget(workspaces, args.max_usd)
+    if len(workspaces) > 1:
+        return _all(args, workspaces, budget, console)
     workspace = workspaces[0]
     asked_as_written = not (args.set or workspace.loaded.variant)
     if planned is not None:
         saved.refuse_if_stale(planned, workspace, workspace.decisions(args.until))
     _work_long(workspaces, args.until)
-    result = builds.build(workspace, console.emit, args.until, locked=asked_as_written)
+    result = builds.build(
+        workspace, console.emit, args.until, locked=asked_as_written, budget=budget
+    )
+    if capped.is_stopped(result):
+        _tell_missing(workspace, budget, console)
+        return OVER_BUDGET
     if result.failed:
         return FAILED
     if result.ran:
@@ -88,7 +105,23 @@ def _work_long(workspaces: "Sequence[Workspace]", until: str | None) -> None:
         gc.enable()
 
 
-def _all(args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "Console") -> int:
+def _tell_missing(workspace: "Workspace", budget: "Budget", console: "Console") -> None:
+    """What the budget was enough for, by category."""
+    from jessy_build.steps import missing
+
+    stopped = missing.of(workspace, budget)
+    if console.json:
+        console.json_document(missing.to_json(stopped))
+    console.line()
+    console.table(missing.rows(stopped), missing.HEADERS)
+
+
+def _all(
+    args: argparse.Namespace,
+    workspaces: "Sequence[Workspace]",
+    budget: "Budget",
+    console: "Console",
+) -> int:
     """The builds of a matrix one after another, and what came of each beside the others."""
     from jessy_build.steps import outcomes
     from jessy_build.steps.typed import command
@@ -98,7 +131,13 @@ def _all(args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "
         console.line(text)
 
     _work_long(workspaces, args.until)
-    made = outcomes.build_all(workspaces, console.emit, head, console.step_error, args.until)
+    made = outcomes.build_all(
+        workspaces, console.emit, head, console.step_error, args.until, budget
+    )
+    for workspace, outcome in zip(workspaces, made, strict=True):
+        if outcome.status == outcomes.STOPPED:
+            head(outcome.label)
+            _tell_missing(workspace, budget, console)
     if args.json:
         console.json_document(outcomes.compared(made))
     console.line()
@@ -106,7 +145,20 @@ def _all(args: argparse.Namespace, workspaces: "Sequence[Workspace]", console: "
     if best := outcomes.best(made):
         words = command("chat", args.recipe, *best.options)
         console.line(f"\nNext:\n  {words}   talk to the one with the lowest loss")
-    return FAILED if any(outcome.status == "failed" for outcome in made) else OK
+    statuses = {outcome.status for outcome in made}
+    if "failed" in statuses:
+        return FAILED
+    return OVER_BUDGET if outcomes.STOPPED in statuses else OK
+
+
+def _usd(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount <= MOST_USD:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of dollars above 0, as 20")
+    return amount
 
 
 def _remember(named: str, workspace: "Workspace", result: "Result", began: int) -> None:

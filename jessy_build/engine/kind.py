@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jessy_build.engine.answers import Answers
+from jessy_build.engine.budget import Budget
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.pools import Pools
 from jessy_build.plan.step import Step
@@ -37,6 +38,8 @@ class Job:
     answers: Answers
     pools: Pools
     """`async with job.pools.gate(kind):` around each request to a teacher of that kind."""
+    budget: Budget
+    """All steps of a build share it: what may cost something is set aside there before."""
     settings: Settings
     emit: "Callable[[Event], None]"
     cancelled: Callable[[], bool]

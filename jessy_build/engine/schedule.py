@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jessy_build.diagnostics import StepError
 from jessy_build.engine import disk
+from jessy_build.engine.budget import Budget
 from jessy_build.engine.events import (
     Event,
     StepFailed,
@@ -121,6 +122,7 @@ class Scheduler:
         pools: Mapping[str, int],
         settings: Settings,
         build: int = 0,
+        budget: Budget | None = None,
     ) -> None:
         self.build = build
         self.store = store
@@ -129,6 +131,7 @@ class Scheduler:
         self.rebuilder = rebuilder
         self.emit = emit
         self.pools = Pools(pools)
+        self.budget = budget or Budget()
         self.started = time.time()
         self.cancel = threading.Event()
 
@@ -182,6 +185,7 @@ class Scheduler:
                 build=self.build,
                 answers=self.store.ledger.answers,
                 pools=self.pools,
+                budget=self.budget,
                 settings=self.settings,
                 emit=self.emit,
                 cancelled=self.cancel.is_set,

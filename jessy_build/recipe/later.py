@@ -31,10 +31,6 @@ LATER: Mapping[str, Later] = {
         "take a base out of an Ollama server",
         "name the file itself, as gguf:./model.gguf, or its repository, as hf:org/name",
     ),
-    "budget": Later(
-        "stop at a sum of dollars",
-        "lower the counts, and set a spend limit in the account of the teacher",
-    ),
     "teachers.*.kind=mlx": Later(
         "ask a model in its own process", "serve it with Ollama, and write kind: ollama"
     ),

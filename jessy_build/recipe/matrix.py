@@ -26,7 +26,7 @@ MOST = 64
 LONGEST = 64
 """Letters of a version, as the recipe's `version` and Ollama's tags have them."""
 LONGEST_VALUE = 24
-FIXED = ("recipe", "extends", "matrix", "pools", "store", "allow_outside")
+FIXED = ("recipe", "extends", "matrix", "pools", "budget", "store", "allow_outside")
 """Fields that are the same for all, since they do not say what the model shall be."""
 OWN_NAMES = ("teachers", "complexity", "categories", "persona.vars", "categories.*.topics")
 """Blocks whose names are the user's: a matrix varies those that are there, and adds none."""

@@ -220,8 +220,13 @@ def turns_of(category: Category, topic: Topic, ordinal: int) -> int:
 class Budget(Config):
     """What a whole build may cost."""
 
-    max_usd: Annotated[float, Field(gt=0)]
-    """Dollars, by the prices of the teachers."""
+    max_usd: Annotated[float, Field(gt=0, le=1_000_000)]
+    """Dollars, by the `prices` of the teachers. Before a request is sent, the most that it can cost
+    is set aside (each byte of it as a token, `max_tokens` of answer, 1,000 tokens of what a server
+    adds); one that would pass the cap is not sent. What is under way is waited for and kept, and
+    the build stops with a table of what is missing, and exit code 5. Only this build counts, not
+    what earlier ones paid: their answers are remembered, and cost nothing now. An answer that was
+    lost on its way counts as the most that it can have cost."""
 
 
 class Split(Config):
@@ -473,7 +478,8 @@ class Recipe(Config):
     categories: Annotated[dict[Key, Category], Field(min_length=1)]
     """The kinds of training rows, by name."""
     budget: Budget | None = Field(default=None, exclude=True)
-    """A cap on what a whole build may cost. Default: none."""
+    """A cap on what one build may cost; `build --max-usd` wins. Default: none. Changes nothing of
+    the result."""
     dataset: Dataset = Dataset()
     """How the rows become a data set."""
     train: Train = Train()

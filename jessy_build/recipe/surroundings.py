@@ -27,16 +27,31 @@ def prices_are_of_these_days(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             continue
         if teacher.prices is not None:
             yield from _dated(loaded, ("teachers", name, "prices", "as_of"), teacher.prices.as_of)
-        elif name in taking:
-            yield placed(
-                loaded,
-                ("teachers", name),
-                NO_PRICES,
-                f"'{name}' has no prices, so no plan can say what it will cost",
-                expected="prices: {input, output, as_of}, in dollars per million tokens",
-                hint="look them up in your account",
-                severity="warning",
-            )
+        elif name in taking and loaded.recipe.budget is None:
+            yield _priceless(loaded, name, "no plan can say what it will cost", "warning")
+    if loaded.recipe.budget is not None:
+        yield from a_budget_needs_prices(loaded)
+
+
+def a_budget_needs_prices(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    """Also asked when the budget comes from the command line."""
+    taking = {category.teacher for category in loaded.recipe.categories.values()}
+    for name, teacher in loaded.recipe.teachers.items():
+        # A teacher that has no such field is never paid.
+        if name in taking and getattr(teacher, "prices", False) is None:
+            yield _priceless(loaded, name, "no budget can hold what it spends", "error")
+
+
+def _priceless(loaded: "LoadedRecipe", name: str, so: str, severity: str) -> Diagnostic:
+    return placed(
+        loaded,
+        ("teachers", name),
+        NO_PRICES,
+        f"'{name}' has no prices, so {so}",
+        expected="prices: {input, output, as_of}, in dollars per million tokens",
+        hint="look them up in your account",
+        severity=severity,
+    )
 
 
 def _dated(loaded: "LoadedRecipe", place: Path, as_of: date) -> Iterator[Diagnostic]:

@@ -22,6 +22,7 @@ from jessy_build.settings import Settings
 from jessy_build.steps import STEPS, plan, pools
 
 if TYPE_CHECKING:
+    from jessy_build.engine.budget import Budget
     from jessy_build.engine.events import Event
     from jessy_build.engine.schedule import Result
 
@@ -153,6 +154,7 @@ def build(
     until: str | None = None,
     *,
     locked: bool = False,
+    budget: "Budget | None" = None,
 ) -> "Result":
     """Run what must run, remember what was made, and lay it out for people.
 
@@ -180,6 +182,7 @@ def build(
         pools(recipe),
         workspace.settings,
         memory.build,
+        budget,
     )
     result, status = Result(), "interrupted"
     try:

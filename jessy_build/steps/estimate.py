@@ -6,16 +6,14 @@ figure. Only the upper limit of a bill needs no history: a text has at most as m
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Literal
 
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse
 from jessy_build.plan.step import Step
-from jessy_build.steps import items
+from jessy_build.steps import items, prices
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.generate import TRIES, Asking
-
-MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,13 @@ def total(
     )
 
 
+def over(cap: float, sum: Estimate) -> Literal["surely", "perhaps", "never"]:
+    """Whether a build that costs as much is stopped by its budget."""
+    if sum.dollars is not None and sum.dollars > cap:
+        return "surely"
+    return "perhaps" if sum.dollars_at_most is None or sum.dollars_at_most > cap else "never"
+
+
 def _sum(values: Iterable[float | None]) -> float | None:
     """Of nothing, or with one unknown among them: unknown."""
     known = list(values)
@@ -100,24 +105,20 @@ class _History:
     def _asking(self, asking: Asking) -> Estimate:
         questions = asking.questions
         answers = self.workspace.store.ledger.answers
-        to_ask, most_input = 0, 0
+        table = prices.of(asking.config)
+        to_ask, most = 0, 0.0
         for cell in questions.cells:
             open_items = list(items.open_items(cell, answers))
             to_ask += len(open_items)
-            if open_items:
+            if open_items and table is not None:
                 # A cell's prompts differ by a number at most: one of them tells their length.
                 request = questions.request(cell, open_items[-1])
-                most_input += len(open_items) * sum(
-                    len(m.content.encode()) for m in request.messages
-                )
+                most += len(open_items) * prices.at_most(table, request)
         known = Estimate(items=questions.rows, prompts=questions.distinct, to_ask=to_ask)
         if not to_ask:
             return replace(known, dollars=0, dollars_at_most=0, seconds=0)
-        prices = _prices(asking.config)
-        if prices is not None:
-            most_output = to_ask * asking.config.max_tokens
-            dollars = TRIES * _dollars(prices, most_input, most_output)
-            known = replace(known, dollars_at_most=dollars)
+        if table is not None:
+            known = replace(known, dollars_at_most=TRIES * most)
         spent = self.spent.get(asking.config.model)
         if spent is None or not spent.get("requests"):
             return known
@@ -128,7 +129,7 @@ class _History:
             known,
             input_tokens=read + cached,
             output_tokens=written,
-            dollars=_dollars(prices, read, written, cached) if prices is not None else None,
+            dollars=prices.dollars(table, read, written, cached) if table is not None else None,
             seconds=to_ask * each["seconds"] / asking.config.concurrency,
             basis=f"{spent['requests']:.0f} answers of {asking.config.model}",
         )
@@ -190,32 +191,3 @@ def _by_model(workspace: Workspace) -> dict[str, dict[str, float]]:
         for name, amount in entry.measures.items():
             into[name] = into.get(name, 0) + amount
     return sums
-
-
-def _prices(config: Any) -> Mapping[str, float] | None:
-    """Dollars per million tokens. A model on one's own machine costs nothing."""
-    if config.kind == "ollama":
-        return {"input": 0.0, "output": 0.0}
-    table = getattr(config, "prices", None)
-    if table is None:
-        return None
-    cached = table.input if table.cached_input is None else table.cached_input
-    return {"input": table.input, "output": table.output, "cached_input": cached}
-
-
-def _dollars(prices: Mapping[str, float], read: float, written: float, cached: float = 0) -> float:
-    paid = read * prices["input"] + written * prices["output"]
-    return (paid + cached * prices.get("cached_input", 0)) / MILLION
-
-
-def dollars_of(config: Any, usage: Mapping[str, float]) -> float | None:
-    """What answers with this usage cost by the recipe's price table; None without one."""
-    prices = _prices(config)
-    if prices is None:
-        return None
-    return _dollars(
-        prices,
-        usage.get("input_tokens", 0),
-        usage.get("output_tokens", 0),
-        usage.get("cached_input_tokens", 0),
-    )

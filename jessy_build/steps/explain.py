@@ -42,6 +42,7 @@ def lines(workspace: Workspace, decisions: Mapping[str, Decision], full: bool) -
         below = [*_edits(fresh, full), *_figures(estimates[step.name], full)]
         yield from (f"  {'':8} {'':{width}}   {line}" for line in below)
     yield _totals(decisions, estimates)
+    yield from _budget(workspace, estimate.total(estimates, decisions)[0])
 
 
 def word(decision: Decision) -> Word:
@@ -151,6 +152,21 @@ def _totals(decisions: Mapping[str, Decision], estimates: Mapping[str, Estimate]
     counts = ((run, "to run"), (may, "may run"), (cached, "cached"))
     counted = ", ".join(f"{count} {name}" for count, name in counts if count)
     return " · ".join((counted, *_sums(decisions, estimates)))
+
+
+def _budget(workspace: Workspace, sum: Estimate) -> Iterator[str]:
+    """The cap, beside what may come near it."""
+    budget = workspace.loaded.recipe.budget
+    if budget is None or not sum.dollars_at_most:
+        return
+    cap = f"budget {dollars(budget.max_usd)}"
+    match estimate.over(budget.max_usd, sum):
+        case "surely":
+            yield f"warning: {cap}: the estimate passes it: the build would stop half-way"
+        case "perhaps":
+            yield f"{cap}: the build stops there if answers cost the most that they can"
+        case "never":
+            yield f"{cap}: enough for the most that it can cost"
 
 
 def _sums(decisions: Mapping[str, Decision], estimates: Mapping[str, Estimate]) -> Iterator[str]:

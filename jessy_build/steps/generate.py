@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from jessy_build import teachers
 from jessy_build.diagnostics import StepError
-from jessy_build.engine import disk
 from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.engine.ledger import Ledger
@@ -17,6 +16,7 @@ from jessy_build.example import Example, Message, Origin, Reply, Request, exampl
 from jessy_build.plan.step import Step
 from jessy_build.steps import items
 from jessy_build.steps.items import Cell, Picked, Questions
+from jessy_build.steps.sending import LOOKED_EVERY, Sending
 
 if TYPE_CHECKING:
     from jessy_build.engine.journal import Journal
@@ -31,8 +31,6 @@ TRIES = 3
 """Fresh answers asked for one item before its shortfall is reported."""
 TOLD_EVERY = 0.1
 """Seconds between two reports of progress, so that a fast teacher is not slowed by them."""
-LOOKED_EVERY = 0.05
-"""Seconds between two looks at a question that another build is asking."""
 SHORTFALLS_SHOWN = 10
 
 
@@ -191,6 +189,11 @@ class _Desk:
     """After the first one nothing new is asked."""
     told: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.sending = Sending(
+            self.job, self.asking.config, self.asking.teacher, self.teacher, self._go_on
+        )
+
     async def fill(self, cell: Cell, ordinal: int, attempt: int) -> None:
         first = self.asking.questions.request(cell, ordinal)
         problem = "every try so far was unusable"
@@ -213,8 +216,7 @@ class _Desk:
                 if free:
                     yield
                     return
-            if self.failures:
-                raise self.failures[0]
+            self._go_on()
             await asyncio.sleep(LOOKED_EVERY)
 
     async def _answered(self, request: Request, cell: Cell, ordinal: int) -> str:
@@ -230,23 +232,8 @@ class _Desk:
         return problem
 
     async def _ask(self, request: Request, cell: Cell, ordinal: int) -> str:
-        """Returns why the answer cannot become an example; empty when it can.
-
-        A place is given back once the answer is on the disk: a kill loses no more than there are.
-        """
-        gate, name = self.job.pools.gate, self.asking.teacher
-        of_teacher, of_kind = (
-            gate(f"teacher {name}", self.teacher.concurrency),
-            gate(request.provider),
-        )
-        async with of_teacher, of_kind:
-            if self.failures:
-                # Of one that was asked while this one waited for its place.
-                raise self.failures[0]
-            if disk.is_full(self.job.work):
-                # Nobody pays for an answer that cannot be kept.
-                raise disk.no_space()
-            reply = await self.teacher.ask(request)
+        """Returns why the answer cannot become an example; empty when it can."""
+        async with self.sending.answered(request) as reply:
             problem = _problem(reply, self.asking.questions.turns(cell, ordinal))
             await self.journal.add(
                 Answer(
@@ -256,6 +243,10 @@ class _Desk:
                 self._spent(reply),
             )
         return problem
+
+    def _go_on(self) -> None:
+        if self.failures:
+            raise self.failures[0]
 
     def _spent(self, reply: Reply) -> Spent:
         measures = {"requests": 1, "seconds": reply.seconds, **reply.usage.plain}

@@ -6,7 +6,7 @@ They share one store, so what two of them have in common is made once.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jessy_build import digest, units
 from jessy_build.diagnostics import StepError
@@ -14,8 +14,14 @@ from jessy_build.engine.events import Event
 from jessy_build.engine.rebuild import Decision
 from jessy_build.engine.schedule import Result
 from jessy_build.plan.step import Plan
-from jessy_build.steps import builds, plan_document
+from jessy_build.steps import builds, capped, plan_document
 from jessy_build.steps.builds import Workspace
+
+if TYPE_CHECKING:
+    from jessy_build.engine.budget import Budget
+
+
+STOPPED = "budget reached"
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Outcome:
     """What one types behind the recipe to mean this build."""
     version: str
     status: str
-    """`done` or `failed`."""
+    """`done`, `failed`, or `budget reached`."""
     folder: str
     """Where its files lie, inside the project."""
     rows: int | None
@@ -69,15 +75,16 @@ def build_all(
     head: Callable[[str], None],
     refuse: Callable[[StepError], None],
     until: str | None = None,
+    budget: "Budget | None" = None,
 ) -> tuple[Outcome, ...]:
-    """One after another; a failed one does not stop the others."""
+    """One after another; a failed one does not stop the others. The budget is for all of them."""
     for workspace in workspaces:
         workspace.until(until)
     outcomes = []
     for number, workspace in enumerate(workspaces, start=1):
         head(f"{workspace.loaded.variant} ({number} of {len(workspaces)})")
         try:
-            result = builds.build(workspace, emit, until)
+            result = builds.build(workspace, emit, until, budget=budget)
         except StepError as error:
             refuse(error)
 
@@ -139,7 +146,7 @@ def _outcome(workspace: Workspace, result: Result) -> Outcome:
         label=workspace.loaded.variant,
         options=workspace.loaded.options,
         version=workspace.loaded.recipe.version,
-        status="failed" if result.failed else "done",
+        status=_status(result),
         folder=workspace.folder.relative_to(workspace.settings.project).as_posix(),
         rows=assembled["train"] + assembled["valid"] if assembled else None,
         valid_loss=facts["train"]["best"]["loss"] if "train" in facts else None,
@@ -149,6 +156,12 @@ def _outcome(workspace: Workspace, result: Result) -> Outcome:
         ran=len(result.ran),
         cached=len(result.made) - len(result.ran),
     )
+
+
+def _status(result: Result) -> str:
+    if capped.is_stopped(result):
+        return STOPPED
+    return "failed" if result.failed else "done"
 
 
 NOTHING = "-"

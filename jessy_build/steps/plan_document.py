@@ -45,12 +45,17 @@ class Document:
     steps: tuple[Entry, ...]
     total: Estimate
     """Over the steps that surely run."""
+    max_usd: float | None
+    """The recipe's budget. Null: none."""
+    passes_budget: Literal["surely", "perhaps", "never"] | None
+    """`surely`: the estimate is above it; `perhaps`: only the most that the build can cost is."""
 
 
 def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> Document:
     recipe = workspace.loaded.recipe
     estimates = estimate.of(workspace, decisions)
     edits = Edits(workspace)
+    budget, sum = recipe.budget, estimate.total(estimates, decisions)[0]
     told = {n: explain.edited(edits, workspace.plan[n], d) for n, d in decisions.items()}
     return Document(
         format=2,
@@ -67,7 +72,9 @@ def document(workspace: Workspace, decisions: Mapping[str, Decision]) -> Documen
             )
             for name, decision in decisions.items()
         ),
-        total=estimate.total(estimates, decisions)[0],
+        total=sum,
+        max_usd=budget.max_usd if budget else None,
+        passes_budget=estimate.over(budget.max_usd, sum) if budget else None,
     )
 
 

@@ -32,6 +32,12 @@ def compared() -> str:
     return _of(Compared, "the last line of jessy build --json of a recipe with a matrix")
 
 
+def missing() -> str:
+    from jessy_build.steps.missing import Stopped
+
+    return _of(Stopped, "the line of jessy build --json of a build that its budget stopped")
+
+
 def diff() -> str:
     from jessy_build.plan.diff import Diff
 
@@ -105,6 +111,7 @@ SCHEMAS: Mapping[str, Callable[[], str]] = {
     "plan": plan,
     "plans": plans,
     "compared": compared,
+    "missing": missing,
     "diff": diff,
     "lock": lock,
     "why": why,

@@ -90,7 +90,7 @@ def document(workspace: Workspace, past: Past) -> Document:
         recipe=workspace.id,
         name=recipe.name,
         version=recipe.version,
-        categories=tuple(_categories(workspace)),
+        categories=tuple(categories(workspace)),
         rejected=_rejected(past, workspace.id),
         steps={name: artifact.seconds for name, artifact in workspace.before().items()},
         spent=reduce(Spending.__add__, spent.values(), Spending()),
@@ -106,7 +106,7 @@ def overview(past: Past) -> Overview:
     return Overview(2, tuple(_told(past, build, spent[build.id]) for build in newest.values()))
 
 
-def _categories(workspace: Workspace) -> Iterator[Category]:
+def categories(workspace: Workspace) -> Iterator[Category]:
     for step in workspace.plan:
         if step.kind != "generate":
             continue
@@ -160,7 +160,7 @@ def show(document: Document, console: Console) -> None:
     console.line(f"{document.name} {document.version} ({document.recipe})")
     console.line()
     console.table(
-        [(c.category, _progress(c.rows, c.target), c.teacher) for c in document.categories],
+        [(c.category, progress(c.rows, c.target), c.teacher) for c in document.categories],
         ("category", "rows", "teacher"),
     )
     console.line()
@@ -188,7 +188,7 @@ def _row(told: Told, *head: str) -> tuple[str, ...]:
     return (*head, status, pasts.moment(told.started), took, told.spent.words)
 
 
-def _progress(rows: int, target: int) -> str:
+def progress(rows: int, target: int) -> str:
     sign = "✓" if rows >= target else "…"
     return f"{rows}/{target} {sign} {100 * rows / max(target, 1):.0f} %"
 

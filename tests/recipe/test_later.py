@@ -17,7 +17,6 @@ PACKAGE = Path(jessy_build.__file__).parent
 WRITTEN = {
     # Each line of the table, as somebody would write it into a recipe that is right.
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
-    "budget": "budget={max_usd: 20}",
     "teachers.*.kind=mlx": "teachers.near={kind: mlx, model: small}",
     "teachers.*.kind=openai": "teachers.far={kind: openai, model: large, host: 'http://x'}",
     "teachers.*.batch": "teachers.claude={kind: anthropic, model: claude, batch: true}",
@@ -42,7 +41,7 @@ WRITTEN = {
 }
 OFF = (
     # Written as this version does it anyway: nothing is promised, so nothing is refused.
-    *("train.phases=[]", "train.every_batch={}", "dataset.include=[]", "budget=null"),
+    *("train.phases=[]", "train.every_batch={}", "dataset.include=[]"),
     *("export.kind=fused", "modelfile.template=auto", "dataset.validate.language=false"),
     *("evaluate={prompts: [x], compare_with: [base]}", "dataset.marker=none"),
     "teachers.claude={kind: anthropic, model: claude, batch: false}",

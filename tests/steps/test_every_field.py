@@ -168,6 +168,7 @@ evaluate:
   prompts: evaluate.jsonl
   max_tokens: 2
 pools: {anthropic: 8}
+budget: {max_usd: 20}
 """
 BELOW = """\
 # What all our recipes say.
@@ -301,6 +302,7 @@ NOTHING: Mapping[str, str] = {
     "teachers.local.concurrency": "1",
     "teachers.local.timeout": "30",
     "pools": "{anthropic: 2}",
+    "budget.max_usd": "30",
 }
 """Fields that change no result, and another value: nothing runs."""
 

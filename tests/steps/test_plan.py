@@ -77,7 +77,10 @@ def test_the_upper_limit_of_the_bill_holds_without_any_history(project: Project)
         "Write one line.\nAbout thanks.\nBe kind.",
     ]
     read = 6 * sum(len(f"{prompt}{system}".encode()) for prompt in prompts)
-    assert estimate["dollars_at_most"] == pytest.approx(3 * (read * 1 + 12 * 100 * 5) / 1e6)
+    # Each byte may be a token; names, schema and what a server adds come on top.
+    least = 3 * (read * 1 + 12 * 100 * 5) / 1e6
+    around = 3 * 12 * 2_000 / 1e6
+    assert least < float(str(estimate["dollars_at_most"])) < least + around
 
 
 def test_after_a_build_tokens_and_dollars_come_from_what_was_really_used(
