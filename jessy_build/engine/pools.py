@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
+    from jessy_build.engine.pace import Pace
+
 
 class _Place:
     """One who waits at a gate: woken in its own loop, wherever the one before it leaves."""
@@ -48,7 +50,8 @@ class Gate:
     def __init__(self, places: int | None) -> None:
         """Without a number it stands open."""
         self.places = places
-        self._free = places or 0
+        self._size = places or 0
+        self._taken = 0
         self._waiting: deque[_Place] = deque()
         self._lock = threading.Lock()
 
@@ -56,8 +59,8 @@ class Gate:
         if self.places is None:
             return
         with self._lock:
-            if self._free:
-                self._free -= 1
+            if self._taken < self._size:
+                self._taken += 1
                 return
             place = _Place()
             self._waiting.append(place)
@@ -88,10 +91,14 @@ class Gate:
                 self._waiting.remove(place)
 
     def _hand_on(self) -> None:
-        while self._waiting:
-            if self._waiting.popleft().wake():
-                return
-        self._free += 1
+        self._taken -= 1
+        self._resize(self._size)
+
+    def _resize(self, size: int) -> None:
+        """Who is inside stays; who waits comes in as far as there is room."""
+        self._size = size
+        while self._waiting and self._taken < size:
+            self._taken += self._waiting.popleft().wake()
 
 
 class Pools:
@@ -100,6 +107,7 @@ class Pools:
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self.sizes = sizes
         self._gates: dict[str, Gate] = {}
+        self._paces: dict[str, Pace] = {}
         self._lock = threading.Lock()
 
     def gate(self, name: str, otherwise: int | None = None) -> Gate:
@@ -109,3 +117,12 @@ class Pools:
             if name not in self._gates:
                 self._gates[name] = Gate(self.sizes.get(name, otherwise))
             return self._gates[name]
+
+    def pace(self, name: str, places: int) -> "Pace":
+        """The same for all who ask the server that `name` stands for."""
+        from jessy_build.engine.pace import Pace
+
+        with self._lock:
+            if name not in self._paces:
+                self._paces[name] = Pace(places)
+            return self._paces[name]

@@ -1,8 +1,9 @@
-"""One request on its way to a teacher: a place at each gate, and its share of the budget.
+"""One request on its way to a teacher: places, its share of the budget, and as many tries as help.
 
 Nobody pays for what cannot be kept, and nothing is sent that could pass the budget's limit.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from jessy_build.engine import disk
 from jessy_build.engine.kind import Job
 from jessy_build.example import Reply, Request
 from jessy_build.steps import prices
+from jessy_build.teachers.retry import Passing, Patience
 
 LOOKED_EVERY = 0.05
 """Seconds between two looks at what others have to do first."""
@@ -36,14 +38,43 @@ class Sending:
     async def answered(self, request: Request) -> AsyncIterator[Reply]:
         """The place is given back when the block ends, so that a kill loses no more answers than
         there are places: it is left once the answer is on the disk."""
-        gate = self.job.pools.gate
-        places = gate(f"teacher {self.name}", self.teacher.concurrency), gate(request.provider)
-        async with places[0], places[1]:
-            # Of one that was asked while this one waited for its place.
+        pools, patience = self.job.pools, Patience()
+        pace = pools.pace(self.name, self.teacher.concurrency)
+        while True:
+            async with pace:
+                await self._rest(lambda: pace.left)
+                async with pools.gate(request.provider):
+                    since = pace.turn
+                    try:
+                        reply = await self._sent(request)
+                    except Passing as passing:
+                        pause = patience.pause(passing)
+                        if passing.fault == "busy":
+                            pace.busy(since, pause)
+                    else:
+                        pace.fine(since)
+                        yield reply
+                        return
+            # Outside: another may have the place meanwhile.
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        await self._rest(lambda: end - time.monotonic())
+
+    async def _rest(self, left: Callable[[], float]) -> None:
+        import asyncio
+
+        while (seconds := left()) > 0:
             self.go_on()
-            if disk.is_full(self.job.work):
-                raise disk.no_space()
-            yield await self._paid(request)
+            await asyncio.sleep(min(seconds, LOOKED_EVERY))
+
+    async def _sent(self, request: Request) -> Reply:
+        # Of one that was asked while this one waited for its place.
+        self.go_on()
+        if disk.is_full(self.job.work):
+            raise disk.no_space()
+        return await self._paid(request)
 
     async def _paid(self, request: Request) -> Reply:
         budget = self.job.budget
@@ -56,6 +87,9 @@ class Sending:
         try:
             reply = await self.teacher.ask(request)
             cost = prices.of_usage(self._prices, reply.usage.plain)
+        except Passing as passing:
+            cost = most if passing.may_be_billed else 0.0
+            raise
         finally:
             budget.settle(most, cost)
         return reply

@@ -39,9 +39,9 @@ class Teacher(Protocol):
     concurrency: int
 
     async def ask(self, request: Request) -> Reply:
-        # One answer to one request made by the same module's `request`. It waits and tries again
-        # where that can help, and raises StepError with the next move where it cannot; an answer
-        # that was cut off or refused is a Reply that says so. Cancelling it closes its connection.
+        # One answer to one request made by the same module's `request`, tried once. Where another
+        # try may help it raises retry.Passing, else StepError with the next move; an answer that
+        # was cut off or refused is a Reply that says so. Cancelling it closes its connection.
         ...
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Claude through the Messages API. The SDK's retries are the only retries."""
+"""Claude through the Messages API. The SDK does not retry: `retry` says when we do."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -11,7 +11,8 @@ from jessy_build.config import Config as BaseConfig
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.example import Reply, Request, Stop, Usage
 from jessy_build.settings import Settings
-from jessy_build.teachers import asking
+from jessy_build.teachers import asking, retry
+from jessy_build.teachers.retry import Passing
 
 if TYPE_CHECKING:
     import anthropic as sdk
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 KEY = "ANTHROPIC_API_KEY"
 HOST = "ANTHROPIC_BASE_URL"
 DEFAULT_HOST = "https://api.anthropic.com"
-RETRIES = 4
 LONGEST_CONNECT = 10.0
-LONGEST_WAIT = 120.0
-"""Seconds. A server that asks for more is told to the user instead of slept through."""
 
 STOPS: Mapping[str | None, Stop] = {
     "end_turn": "end",
@@ -83,7 +81,7 @@ def request(
     )
 
 
-def open(config: Config, settings: Settings, *, retries: int = RETRIES) -> "Claude":
+def open(config: Config, settings: Settings) -> "Claude":
     key = _key(settings)
     url = settings.env.get(HOST) or DEFAULT_HOST
     host = asking.host_of(url, named_by=HOST)
@@ -105,14 +103,13 @@ def open(config: Config, settings: Settings, *, retries: int = RETRIES) -> "Clau
         api_key=key,
         base_url=url,
         timeout=sdk.Timeout(config.timeout, connect=min(config.timeout, LONGEST_CONNECT)),
-        max_retries=retries,
+        max_retries=0,
         http_client=sdk.DefaultAsyncHttpxClient(
             # A redirect would carry the prompts to a host that nobody named.
             follow_redirects=False,
             # This machine is asked directly, whatever proxy the environment names.
             mounts={host: None} if loopback else {},
         ),
-        middleware=[_guard(config, host)],
         open_telemetry=False,
     )
     return Claude(client, config, host, key)
@@ -140,14 +137,20 @@ class Claude:
         await self._client.close()
 
     async def _create(self, request: Request) -> "sdk.types.Message":
+        import asyncio
+
         import anthropic as sdk
 
+        failed: StepError
         try:
-            message: sdk.types.Message = await self._client.messages.create(**_body(request))
+            # The SDK's own limit counts from byte to byte; this one counts the whole answer.
+            async with asyncio.timeout(self._config.timeout):
+                message: sdk.types.Message = await self._client.messages.create(**_body(request))
         except sdk.APIStatusError as error:
             failed = self._refused(error)
-        except (sdk.APITimeoutError, sdk.RetryableError):
-            failed = StepError(
+        except (sdk.APITimeoutError, TimeoutError):
+            failed = Passing(
+                "late",
                 f"{self._host} gave no answer within {self._config.timeout:g} s",
                 hint=f"raise `timeout` of the teacher, or build again later; {asking.KEPT}",
             )
@@ -179,6 +182,24 @@ class Claude:
         )
 
     def _refused(self, error: "sdk.APIStatusError") -> StepError:
+        headers = error.response.headers
+        wait, fault = retry.asked_wait(headers), retry.fault_of(error.status_code, headers)
+        if error.status_code in (402, 429) and _spent(error.response):
+            return StepError(
+                f"the spend limit of the account at {self._host} is reached ({error.status_code})",
+                hint=f"raise the limit, or wait until it starts afresh; {asking.KEPT}",
+            )
+        if wait > retry.LONGEST_WAIT:
+            return StepError(
+                f"{self._host} asks to wait {wait:.0f} s before the next request",
+                hint=f"build again after that; {asking.KEPT}",
+            )
+        problem, hint = self._told(error)
+        if fault is not None:
+            return Passing(fault, problem, hint=hint, wait=wait)
+        return StepError(problem, hint=hint)
+
+    def _told(self, error: "sdk.APIStatusError") -> tuple[str, str]:
         said = asking.scrub(error.api_message or f"HTTP {error.status_code}", [self._key])
         status = error.status_code
         model = self._config.model
@@ -201,17 +222,20 @@ class Claude:
                     f"lower `concurrency` of the teacher (it is {self.concurrency}), "
                     f"or build again later; {asking.KEPT}"
                 )
-            case _ if status >= 500:
+            case _ if status >= 500 or status in retry.PASSING:
                 problem = f"{self._host} failed after all tries ({status}): {said}"
                 hint = f"build again later; {asking.KEPT}"
             case _:
                 problem = f"{self._host} does not take the request ({status}): {said}"
                 hint = "does this model offer what the recipe asks of it?"
-        return StepError(problem, hint=hint)
+        return problem, hint
 
     def _unreachable(self, error: "sdk.APIConnectionError") -> StepError:
         cause = asking.scrub(str(error.__cause__ or error), [self._key])
-        return StepError(
+        # Where no connection came about, nothing was sent.
+        never_sent = type(error.__cause__).__name__ == "ConnectError"
+        return Passing(
+            "failed" if never_sent else "lost",
             f"no answer from {self._host}: {cause}",
             hint=f"is this machine online, and {HOST} right if it is set? {asking.KEPT}",
         )
@@ -223,37 +247,6 @@ class Claude:
         )
 
 
-def _guard(config: Config, host: str) -> "sdk.AsyncMiddlewareCallable":
-    """Runs once for each try: a limit on its whole time, and no tries that cannot help."""
-    import anthropic as sdk
-
-    async def guard(
-        request: sdk.APIRequest, proceed: Callable[[sdk.APIRequest], Awaitable[Any]]
-    ) -> Any:
-        import asyncio
-
-        try:
-            async with asyncio.timeout(config.timeout):
-                response = await proceed(request)
-        except TimeoutError:
-            # The SDK's own limit counts from byte to byte; this one counts the whole answer.
-            raise sdk.RetryableError("late") from None
-        if response.status_code in (402, 429) and _spent(response.http_response):
-            raise StepError(
-                f"the spend limit of the account at {host} is reached ({response.status_code})",
-                hint=f"raise the limit, or wait until it starts afresh; {asking.KEPT}",
-            )
-        wait = _asked_wait(response.headers)
-        if response.status_code >= 400 and wait > LONGEST_WAIT:
-            raise StepError(
-                f"{host} asks to wait {wait:.0f} s before the next request",
-                hint=f"build again after that; {asking.KEPT}",
-            )
-        return response
-
-    return guard
-
-
 def _spent(response: Any) -> bool:
     """Whether the account's money is used up, which a 429 can mean as well as haste."""
     try:
@@ -261,13 +254,6 @@ def _spent(response: Any) -> bool:
         return "spend_limit" in error["details"]["error_code"]
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _asked_wait(headers: Mapping[str, str]) -> float:
-    try:
-        return float(headers.get("retry-after", "0"))
-    except ValueError:
-        return 0.0
 
 
 def _body(request: Request) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """A local model through Ollama's chat API.
 
-The SDK does not retry, so the one small loop for that is here.
+The SDK does not retry: `retry` says when we do.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -13,15 +13,14 @@ from jessy_build.config import Config as BaseConfig
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.example import Reply, Request, Usage
 from jessy_build.settings import Settings
-from jessy_build.teachers import asking
+from jessy_build.teachers import asking, retry
+from jessy_build.teachers.retry import Passing
 
 if TYPE_CHECKING:
     import ollama as sdk
 
 KEY = "OLLAMA_API_KEY"
 """Only servers behind a gateway want one; the SDK sends it where it is set."""
-PAUSES = (0.5, 2.0)
-"""Seconds before the second and the third try, after a dropped connection or a server's error."""
 
 
 class Config(BaseConfig):
@@ -61,7 +60,7 @@ def request(
     )
 
 
-def open(config: Config, settings: Settings, *, pauses: Sequence[float] = PAUSES) -> "Ollama":
+def open(config: Config, settings: Settings) -> "Ollama":
     url = config.host or settings.ollama_host
     url = url if "://" in url else f"http://{url}"
     host = asking.host_of(url, named_by="`host`" if config.host else "OLLAMA_HOST")
@@ -86,7 +85,7 @@ def open(config: Config, settings: Settings, *, pauses: Sequence[float] = PAUSES
         # This machine is asked directly, whatever proxy the environment names.
         trust_env=not loopback,
     )
-    return Ollama(client, config, host, key, tuple(pauses))
+    return Ollama(client, config, host, key)
 
 
 class Ollama:
@@ -96,14 +95,12 @@ class Ollama:
         config: Config,
         host: str,
         key: str,
-        pauses: tuple[float, ...],
     ) -> None:
         self.concurrency = config.concurrency
         self._client = client
         self._config = config
         self._host = host
         self._key = key
-        self._pauses = pauses
 
     async def ask(self, request: Request) -> Reply:
         began = time.perf_counter()
@@ -127,38 +124,20 @@ class Ollama:
     async def _chat(self, request: Request) -> "sdk.ChatResponse":
         import asyncio
 
-        for pause in self._pauses:
-            answer = await self._try(request)
-            if not isinstance(answer, _Passing):
-                return answer
-            await asyncio.sleep(pause)
-        answer = await self._try(request)
-        if isinstance(answer, _Passing):
-            raise StepError(
-                f"{self._host} failed {len(self._pauses) + 1} times: {answer.said}",
-                hint=f"look into the log of the Ollama server; {asking.KEPT}",
-            )
-        return answer
-
-    async def _try(self, request: Request) -> "sdk.ChatResponse | _Passing":
-        import asyncio
-
         import httpx
         import ollama as sdk
 
+        failed: StepError
         try:
             # The SDK's own limit counts from byte to byte; this one counts the whole answer.
             async with asyncio.timeout(self._config.timeout):
                 answer: sdk.ChatResponse = await self._client.chat(**_body(request))
                 return answer
         except sdk.ResponseError as error:
-            said = asking.scrub(str(error.error), [self._key])
-            if error.status_code >= 500:
-                return _Passing(said)
-            failed = self._refused(error.status_code, said)
+            failed = self._refused(error)
         except (TimeoutError, httpx.TimeoutException):
-            # Not tried again: a machine that is too slow once is too slow three times.
-            failed = StepError(
+            failed = Passing(
+                "late",
                 f"{self._host} gave no answer within {self._config.timeout:g} s",
                 hint=f"raise `timeout` of the teacher, or lower its `max_tokens`; {asking.KEPT}",
             )
@@ -168,15 +147,26 @@ class Ollama:
                 hint="start one with: ollama serve",
             )
         except httpx.TransportError as error:
-            return _Passing(asking.scrub(str(error), [self._key]))
+            cause = asking.scrub(str(error), [self._key])
+            failed = Passing("lost", f"no answer from {self._host}: {cause}", hint=self._look())
         except (ValueError, TypeError, AttributeError):
             # What is no JSON, no object or no chat response fails in the SDK in these ways.
             failed = self._no_answer()
         # Raised out here, so that no SDK error with headers in it hangs on it.
         raise failed
 
-    def _refused(self, status: int, said: str) -> StepError:
-        model = self._config.model
+    def _look(self) -> str:
+        return f"look into the log of the Ollama server; {asking.KEPT}"
+
+    def _refused(self, error: "sdk.ResponseError") -> StepError:
+        model, status = self._config.model, error.status_code
+        said = asking.scrub(str(error.error), [self._key])
+        # The SDK keeps no headers; the error it was made from has them.
+        headers = getattr(getattr(error.__context__, "response", None), "headers", {})
+        if fault := retry.fault_of(status, headers):
+            problem = f"{self._host} failed after all tries ({status}): {said}"
+            wait = min(retry.asked_wait(headers), retry.LONGEST_WAIT)
+            return Passing(fault, problem, hint=self._look(), wait=wait)
         if status == 404 and "not found" in said and "model" in said:
             return StepError(
                 f"the Ollama server at {self._host} has no model '{model}'",
@@ -194,12 +184,6 @@ class Ollama:
             f"{self._host} answered with something that is no chat answer",
             hint="is that an Ollama server? See OLLAMA_HOST and the teacher's `host`",
         )
-
-
-class _Passing(NamedTuple):
-    """A failure that another try may not meet."""
-
-    said: str
 
 
 def _body(request: Request) -> dict[str, Any]:

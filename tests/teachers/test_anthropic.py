@@ -16,6 +16,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
 from jessy_build.teachers import TEACHERS, anthropic, example_schema, parse
+from jessy_build.teachers.retry import Fault, Passing
 from tests.loopback import messages_api as api
 from tests.loopback.server import Drip, Drop, HalfBody, Loopback, Seen, Slow, Status, Step
 
@@ -36,11 +37,9 @@ def question(prompt: str = "Bir soru yaz.", **fields: Any) -> Request:
     return anthropic.request(config(), prompt=prompt, schema=example_schema(), **fields)
 
 
-def ask(
-    server: Loopback, request: Request | None = None, *, retries: int = 3, **fields: Any
-) -> Reply:
+def ask(server: Loopback, request: Request | None = None, **fields: Any) -> Reply:
     async def once() -> Reply:
-        teacher = anthropic.open(config(**fields), settings(server.url), retries=retries)
+        teacher = anthropic.open(config(**fields), settings(server.url))
         try:
             return await teacher.ask(request or question())
         finally:
@@ -125,39 +124,49 @@ def test_an_ending_that_nobody_asked_for_is_an_error() -> None:
         assert "pause_turn" in refused(server).problem
 
 
-FAULTS: Mapping[str, Step] = {
-    "rate limit": api.rate_limited(),
-    "overload": api.overloaded(),
-    "internal error": api.failed(),
-    "dropped connection": Drop(),
-    "half a body": HalfBody(api.said('{"user": "a", "assistant": "b"}')),
+FAULTS: Mapping[Fault, tuple[Step, ...]] = {
+    "busy": (api.rate_limited(), api.overloaded(), api.error(503, "api_error", "no room")),
+    "failed": (api.failed(), api.error(408, "timeout_error", "slow")),
+    "lost": (Drop(), HalfBody(api.said('{"user": "a", "assistant": "b"}'))),
+    "late": (Slow(5, api.said("{}")), Drip(0.05)),
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_passing_fault_costs_one_more_request(fault: Step) -> None:
-    with api.MessagesServer(fault) as server:
-        assert ask(server).stop == "end"
-    assert server.count == 2
-
-
-@pytest.mark.parametrize("retries", [0, 2])
-def test_retries_are_the_sdks_and_are_not_multiplied(retries: int) -> None:
-    with api.MessagesServer(*[api.overloaded()] * 20) as server:
-        error = refused(server, retries=retries)
-    assert server.count == 1 + retries
-    assert "529" in error.problem
-    assert "overloaded" in error.problem
+@pytest.mark.parametrize(("fault", "step"), [(f, s) for f, all in FAULTS.items() for s in all])
+def test_a_passing_fault_is_told_as_one_and_asked_once(fault: Fault, step: Step) -> None:
+    with api.MessagesServer(step) as server:
+        error = refused(server, timeout=0.3)
+    assert isinstance(error, Passing) and error.fault == fault
+    assert server.count == 1, "the SDK tries again by itself"
     assert "kept" in error.hint
 
 
-def test_the_wait_that_the_server_asks_for_is_kept() -> None:
-    with api.MessagesServer(api.rate_limited(after_ms=400)) as server:
-        assert ask(server).seconds >= 0.4
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry_after_ms": "400"}, 0.4),
+        ({"retry_after": "3"}, 3),
+        ({"retry_after": "soon"}, 0),
+        ({"retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+        ({}, 0),
+    ],
+)
+def test_the_wait_that_the_server_asks_for_is_read(headers: Any, seconds: float) -> None:
+    with api.MessagesServer(api.error(429, "rate_limit_error", "slow down", **headers)) as server:
+        error = refused(server)
+    assert isinstance(error, Passing) and error.wait == seconds
+
+
+@pytest.mark.parametrize(("status", "said", "again"), [(400, "true", True), (500, "false", False)])
+def test_a_server_that_says_whether_to_try_again_is_believed(
+    status: int, said: str, again: bool
+) -> None:
+    with api.MessagesServer(api.error(status, "api_error", "?", x_should_retry=said)) as server:
+        assert isinstance(refused(server), Passing) == again
 
 
 def test_a_lasting_rate_limit_names_the_recipes_word_for_it() -> None:
-    with api.MessagesServer(*[api.rate_limited()] * 20) as server:
+    with api.MessagesServer(api.rate_limited()) as server:
         error = refused(server, concurrency=5)
     assert "429" in error.problem
     assert "`concurrency` of the teacher (it is 5)" in error.hint
@@ -166,7 +175,7 @@ def test_a_lasting_rate_limit_names_the_recipes_word_for_it() -> None:
 def test_a_reached_spend_limit_stops_at_the_first_answer() -> None:
     with api.MessagesServer(*[api.spent()] * 20) as server:
         error = refused(server)
-    assert server.count == 1
+    assert server.count == 1 and not isinstance(error, Passing)
     assert "spend limit" in error.problem
 
 
@@ -244,18 +253,19 @@ def test_an_answer_that_is_no_message_is_an_error_and_not_an_example(body: str) 
 @pytest.mark.parametrize("silence", [Slow(5, api.said("{}")), Drip(0.05)], ids=["silent", "drips"])
 def test_an_answer_that_does_not_come_is_given_up(silence: Step) -> None:
     began = time.monotonic()
-    with api.MessagesServer(silence, silence) as server:
-        error = refused(server, timeout=0.3, retries=1)
+    with api.MessagesServer(silence) as server:
+        error = refused(server, timeout=0.3)
     assert "no answer within 0.3 s" in error.problem
     assert "`timeout`" in error.hint
-    assert server.count == 2
+    assert server.count == 1
     assert time.monotonic() - began < 5
 
 
 def test_no_server_at_all_is_said_so() -> None:
     with api.MessagesServer() as server:
         pass
-    error = refused(server, retries=0)
+    error = refused(server)
+    assert isinstance(error, Passing) and not error.may_be_billed
     assert server.url in error.problem
     assert "ANTHROPIC_BASE_URL" in error.hint
 
@@ -333,7 +343,7 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     with api.MessagesServer() as server:
-        assert ask(server, retries=0).stop == "end"
+        assert ask(server).stop == "end"
 
 
 def test_the_key_stands_in_no_text_of_what_is_made() -> None:
@@ -363,7 +373,7 @@ def test_a_password_in_the_address_is_not_told() -> None:
         pass
     with pytest.raises(StepError) as caught:
         url = server.url.replace("http://", "http://user:hunter2@")
-        teacher = anthropic.open(config(), settings(url), retries=0)
+        teacher = anthropic.open(config(), settings(url))
         asyncio.run(teacher.ask(question()))
     assert "hunter2" not in caught.value.problem + caught.value.hint
 

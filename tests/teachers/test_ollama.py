@@ -13,6 +13,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
 from jessy_build.teachers import example_schema, ollama, parse
+from jessy_build.teachers.retry import Fault, Passing
 from tests.loopback import ollama_api as api
 from tests.loopback.server import Drip, Drop, HalfBody, Loopback, Seen, Slow, Status, Step
 
@@ -32,15 +33,9 @@ def question(prompt: str = "Bir soru yaz.", **fields: Any) -> Request:
     return ollama.request(config(), prompt=prompt, schema=example_schema(), **fields)
 
 
-def ask(
-    server: Loopback,
-    request: Request | None = None,
-    *,
-    pauses: tuple[float, ...] = (0.01, 0.01),
-    **fields: Any,
-) -> Reply:
+def ask(server: Loopback, request: Request | None = None, **fields: Any) -> Reply:
     async def once() -> Reply:
-        teacher = ollama.open(config(**fields), settings(server.url), pauses=pauses)
+        teacher = ollama.open(config(**fields), settings(server.url))
         try:
             return await teacher.ask(request or question())
         finally:
@@ -105,32 +100,28 @@ def test_only_a_finished_answer_counts_as_finished(more: dict[str, Any], stop: s
     assert server.count == 1
 
 
-FAULTS: Mapping[str, Step] = {
-    "internal error": api.error(500, "llama runner process has terminated"),
-    "busy": api.error(503, "server busy, please try again"),
-    "dropped connection": Drop(),
-    "half a body": HalfBody(api.said('{"user": "a", "assistant": "b"}')),
+FAULTS: Mapping[Fault, tuple[Step, ...]] = {
+    "busy": (api.error(503, "server busy, please try again"), api.error(429, "slow down")),
+    "failed": (api.error(500, "llama runner process has terminated"),),
+    "lost": (Drop(), HalfBody(api.said('{"user": "a", "assistant": "b"}'))),
+    "late": (Slow(5, api.said("{}")), Drip(0.05)),
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_passing_fault_costs_one_more_request(fault: Step) -> None:
-    with api.OllamaServer(fault) as server:
-        assert ask(server).stop == "end"
-    assert server.count == 2
+@pytest.mark.parametrize(("fault", "step"), [(f, s) for f, all in FAULTS.items() for s in all])
+def test_a_passing_fault_is_told_as_one_and_asked_once(fault: Fault, step: Step) -> None:
+    with api.OllamaServer(step) as server:
+        error = refused(server, timeout=0.3)
+    assert isinstance(error, Passing) and error.fault == fault
+    assert server.count == 1
+    assert "kept" in error.hint
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_lasting_fault_is_given_up_after_three_tries(fault: Step) -> None:
-    with api.OllamaServer(*[fault] * 9) as server:
+def test_the_wait_that_a_gateway_asks_for_is_read() -> None:
+    busy = Status(429, {"error": "slow down"}, {"retry-after": "3"})
+    with api.OllamaServer(busy) as server:
         error = refused(server)
-    assert server.count == 3
-    assert "failed 3 times" in error.problem
-
-
-def test_the_pauses_between_tries_are_kept() -> None:
-    with api.OllamaServer(Drop()) as server:
-        assert ask(server, pauses=(0.3,)).seconds >= 0.3
+    assert isinstance(error, Passing) and error.wait == 3
 
 
 def test_a_model_that_is_not_there_is_answered_with_the_line_that_gets_it() -> None:
@@ -146,7 +137,8 @@ def test_a_model_that_is_not_there_is_answered_with_the_line_that_gets_it() -> N
 def test_no_server_is_said_at_once_with_the_line_that_starts_one() -> None:
     with api.OllamaServer() as server:
         pass
-    error = refused(server, pauses=(30.0,))
+    error = refused(server)
+    assert not isinstance(error, Passing)
     assert error.problem == f"no Ollama server answers at {server.url}"
     assert "ollama serve" in error.hint
 
@@ -171,7 +163,7 @@ def test_what_no_retry_can_mend_is_asked_once(answer: Step, in_problem: str) -> 
 
 
 @pytest.mark.parametrize("silence", [Slow(5, api.said("{}")), Drip(0.05)], ids=["silent", "drips"])
-def test_an_answer_that_does_not_come_is_given_up_and_not_asked_again(silence: Step) -> None:
+def test_an_answer_that_does_not_come_is_given_up(silence: Step) -> None:
     began = time.monotonic()
     with api.OllamaServer(silence) as server:
         error = refused(server, timeout=0.3)
