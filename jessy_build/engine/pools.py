@@ -120,9 +120,9 @@ class Pools:
 
     def pace(self, name: str, places: int) -> "Pace":
         """The same for all who ask the server that `name` stands for."""
+        if (known := self._paces.get(name)) is not None:
+            return known
         from jessy_build.engine.pace import Pace
 
         with self._lock:
-            if name not in self._paces:
-                self._paces[name] = Pace(places)
-            return self._paces[name]
+            return self._paces.setdefault(name, Pace(places))
