@@ -34,9 +34,6 @@ LATER: Mapping[str, Later] = {
     "teachers.*.kind=mlx": Later(
         "ask a model in its own process", "serve it with Ollama, and write kind: ollama"
     ),
-    "teachers.*.kind=openai": Later(
-        "speak OpenAI's API", "write kind: ollama or anthropic, or take rows in with kind: curated"
-    ),
     "teachers.*.batch": Later(
         "ask through Message Batches", "leave it out: each answer is asked, and kept, by itself"
     ),

@@ -28,8 +28,8 @@ Whole = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Files = Annotated[tuple[File, ...], Field(min_length=1)]
-Pool = Literal["cpu", "gpu", "network", "anthropic", "ollama"]
-"""What a step or a request may have to wait for; the last two are kinds of teachers."""
+Pool = Literal["cpu", "gpu", "network", "anthropic", "ollama", "openai"]
+"""What a step or a request may have to wait for; the last three are kinds of teachers."""
 
 
 class Base(Config):
@@ -60,14 +60,11 @@ class Persona(Config):
 
 
 class AnnouncedTeacher(Config):
-    """A model in this process (`mlx`), or any server that speaks OpenAI's API (`openai`)."""
+    """A model in this process."""
 
-    kind: Literal["mlx", "openai"]
-    """Which of the two it is."""
+    kind: Literal["mlx"]
     model: File
-    """The model's name there."""
-    host: Annotated[str, Field(min_length=1)] | None = None
-    """The address of the server, for `openai`."""
+    """The model's name."""
     max_tokens: Annotated[int, Field(ge=1, le=16_000)] = 1024
     """Tokens of an answer at most."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
@@ -503,8 +500,8 @@ class Recipe(Config):
         default_factory=dict, exclude=True
     )
     """How many run at once: steps of a kind (`cpu`: 1 by default, `gpu`: 1, for what fills the
-    machine, `network`: 4), or requests to all teachers of a kind together (`anthropic`, `ollama`:
-    as their `concurrency` says by default). Changes nothing of the result."""
+    machine, `network`: 4), or requests to all teachers of a kind together (`anthropic`, `ollama`,
+    `openai`: as their `concurrency` says by default). Changes nothing of the result."""
     store: File | None = Field(default=None, exclude=True)
     """A store shared by several people or machines, `s3://bucket/folder`, `gs://bucket/folder`,
     `file:///folder`, or a folder, relative to the recipe, which may lie outside the project: what

@@ -10,6 +10,7 @@ from typing import Any
 
 from jessy_build.engine.ledger import Artifact
 from jessy_build.steps import gguf
+from jessy_build.teachers.prices import costs_nothing
 
 Recipe = Mapping[str, Any]
 """As it was resolved, in the form that JSON knows."""
@@ -156,7 +157,9 @@ def _tokens(facts: Mapping[str, Any]) -> dict[str, int]:
 
 def prices_of(teacher: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """A model on one's own machine costs nothing."""
-    return {"input": 0, "output": 0} if teacher.get("kind") == "ollama" else teacher.get("prices")
+    if costs_nothing(teacher.get("kind", ""), teacher.get("base_url")):
+        return {"input": 0, "output": 0}
+    return teacher.get("prices")
 
 
 def dollars(tokens: Mapping[str, int], prices: Mapping[str, Any] | None) -> float | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jessy_build.example import Request
+from jessy_build.teachers.prices import costs_nothing
 
 MILLION = 1_000_000
 AROUND = 1_000
@@ -13,7 +14,7 @@ AROUND = 1_000
 
 def of(config: Any) -> Mapping[str, float] | None:
     """Dollars per million tokens. A model on one's own machine costs nothing."""
-    if config.kind == "ollama":
+    if costs_nothing(config.kind, getattr(config, "base_url", None)):
         return {"input": 0.0, "output": 0.0}
     table = getattr(config, "prices", None)
     if table is None:

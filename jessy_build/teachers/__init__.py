@@ -8,7 +8,7 @@ from pydantic import Field
 
 from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
-from jessy_build.teachers import anthropic, curated, ollama
+from jessy_build.teachers import anthropic, curated, ollama, openai
 from jessy_build.teachers.asking import Malformed, example_schema, parse
 
 __all__ = [
@@ -26,9 +26,12 @@ TEACHERS: dict[str, ModuleType] = {
     "curated": curated,
     "anthropic": anthropic,
     "ollama": ollama,
+    "openai": openai,
 }
 
-Config = Annotated[curated.Config | anthropic.Config | ollama.Config, Field(discriminator="kind")]
+Config = Annotated[
+    curated.Config | anthropic.Config | ollama.Config | openai.Config, Field(discriminator="kind")
+]
 """What may stand under a name in `teachers:` of a recipe."""
 
 
@@ -70,5 +73,5 @@ class Asking(Protocol):
         ...
 
 
-ASKING: dict[str, Asking] = {"anthropic": anthropic, "ollama": ollama}
+ASKING: dict[str, Asking] = {"anthropic": anthropic, "ollama": ollama, "openai": openai}
 """The teachers that are asked; the others bring their rows."""

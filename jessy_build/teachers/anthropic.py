@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.example import Reply, Request, Stop, Usage
 from jessy_build.settings import Settings
 from jessy_build.teachers import asking, retry
+from jessy_build.teachers.prices import Prices
 from jessy_build.teachers.retry import Passing
 
 if TYPE_CHECKING:
@@ -28,19 +28,6 @@ STOPS: Mapping[str | None, Stop] = {
     "model_context_window_exceeded": "length",
     "refusal": "refusal",
 }
-
-
-class Prices(BaseConfig):
-    """Dollars per million tokens. Told to people; no part of any request."""
-
-    input: float = Field(ge=0)
-    """Of what is asked, what is newly written to a cache included."""
-    output: float = Field(ge=0)
-    """Of what is answered, thinking included."""
-    cached_input: float | None = Field(default=None, ge=0)
-    """Of what is asked and read from a cache. Default: as `input`."""
-    as_of: date
-    """The day they were looked up, as 2026-11-01. After a year a warning asks to look again."""
 
 
 class Config(BaseConfig):
