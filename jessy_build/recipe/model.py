@@ -63,6 +63,7 @@ class AnnouncedTeacher(Config):
     """A model in this process."""
 
     kind: Literal["mlx"]
+    """A model in this process."""
     model: File
     """The model's name."""
     max_tokens: Annotated[int, Field(ge=1, le=16_000)] = 1024
