@@ -48,10 +48,10 @@ def _priceless(loaded: "LoadedRecipe") -> Iterator[str]:
     """Teachers that are asked and paid, by prices that nobody named."""
     taking = {category.teacher for category in loaded.recipe.categories.values()}
     for name, teacher in loaded.recipe.teachers.items():
+        free = costs_nothing(teacher.kind, getattr(teacher, "base_url", None))
         # A teacher that has no such field is never paid.
-        if name in taking and getattr(teacher, "prices", False) is None:
-            if not costs_nothing(teacher.kind, getattr(teacher, "base_url", None)):
-                yield name
+        if name in taking and not free and getattr(teacher, "prices", False) is None:
+            yield name
 
 
 def _lacks_prices(loaded: "LoadedRecipe", name: str, so: str, severity: str) -> Diagnostic:

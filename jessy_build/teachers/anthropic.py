@@ -169,22 +169,13 @@ class Claude:
         )
 
     def _refused(self, error: "sdk.APIStatusError") -> StepError:
-        headers = error.response.headers
-        wait, fault = retry.asked_wait(headers), retry.fault_of(error.status_code, headers)
-        if error.status_code in (402, 429) and _spent(error.response):
+        status = error.status_code
+        if status in (402, 429) and _spent(error.response):
             return StepError(
-                f"the spend limit of the account at {self._host} is reached ({error.status_code})",
+                f"the spend limit of the account at {self._host} is reached ({status})",
                 hint=f"raise the limit, or wait until it starts afresh; {asking.KEPT}",
             )
-        if wait > retry.LONGEST_WAIT:
-            return StepError(
-                f"{self._host} asks to wait {wait:.0f} s before the next request",
-                hint=f"build again after that; {asking.KEPT}",
-            )
-        problem, hint = self._told(error)
-        if fault is not None:
-            return Passing(fault, problem, hint=hint, wait=wait)
-        return StepError(problem, hint=hint)
+        return retry.refusal(self._host, status, error.response.headers, self._told(error))
 
     def _told(self, error: "sdk.APIStatusError") -> tuple[str, str]:
         said = asking.scrub(error.api_message or f"HTTP {error.status_code}", [self._key])

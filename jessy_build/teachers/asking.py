@@ -111,11 +111,3 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
     for secret in filter(None, secrets):
         text = text.replace(secret, "[key]")
     return text
-
-
-def asked_wait(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait before the next request."""
-    try:
-        return float(headers.get("retry-after", "0"))
-    except ValueError:
-        return 0.0

@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's chat API. The SDK's retries are the only retries.
+"""Any server that speaks OpenAI's chat API. The SDK does not retry: `retry` says when we do.
 
 The key in the environment belongs to the server that the environment names: a recipe may name
 another one, and is then asked without it. Nobody's key goes where only a recipe says.
@@ -6,6 +6,7 @@ another one, and is then asked without it. Nobody's key goes where only a recipe
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -14,11 +15,11 @@ from jessy_build.config import Config as BaseConfig
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.example import Reply, Request, Stop, Usage
 from jessy_build.settings import Settings
-from jessy_build.teachers import asking
+from jessy_build.teachers import asking, retry
 from jessy_build.teachers.prices import Prices
+from jessy_build.teachers.retry import Passing
 
 if TYPE_CHECKING:
-    import httpx2
     import openai as sdk
 
 KEY = "OPENAI_API_KEY"
@@ -27,10 +28,7 @@ MORE_HEADERS = "OPENAI_CUSTOM_HEADERS"
 """Lines of `name: value` that the SDK adds to each request by itself."""
 OF_THE_ACCOUNT = ("Authorization", "OpenAI-Organization", "OpenAI-Project")
 DEFAULT_HOST = "https://api.openai.com/v1"
-RETRIES = 4
 LONGEST_CONNECT = 10.0
-LONGEST_WAIT = 120.0
-"""Seconds. A server that asks for more is told to the user instead of slept through."""
 
 STOPS: Mapping[str | None, Stop] = {
     "stop": "end",
@@ -98,13 +96,16 @@ class Account(NamedTuple):
     """What must be in no text."""
 
 
-def open(config: Config, settings: Settings, *, retries: int = RETRIES) -> "OpenAI":
+def open(config: Config, settings: Settings) -> "OpenAI":
     try:
         import openai as sdk
     except ImportError:
         raise MissingPackage(
             "openai", needed_for="a teacher of kind openai", install="uv pip install openai"
         ) from None
+    with suppress(ImportError):
+        # The SDK takes it out of sys.modules, where another thread's import may be half done.
+        import httpx  # noqa: F401
     account = _account(config, settings, omitted=sdk.Omit())
     loopback = asking.is_loopback(account.url)
     if settings.offline and not loopback:
@@ -117,8 +118,14 @@ def open(config: Config, settings: Settings, *, retries: int = RETRIES) -> "Open
         # one key out of the environment by itself.
         api_key=account.key or "none",
         base_url=account.url,
-        max_retries=retries,
-        http_client=_guarded(config, account.host, loopback),
+        timeout=sdk.Timeout(config.timeout, connect=min(config.timeout, LONGEST_CONNECT)),
+        max_retries=0,
+        http_client=sdk.DefaultAsyncHttpxClient(
+            # A redirect would carry the prompts to a host that nobody named.
+            follow_redirects=False,
+            # This machine is asked directly, whatever proxy the environment names.
+            mounts={account.host: None} if loopback else {},
+        ),
     )
     return OpenAI(client, config, account)
 
@@ -162,15 +169,20 @@ class OpenAI:
         await self._client.close()
 
     async def _create(self, request: Request) -> "sdk.types.chat.ChatCompletion":
+        import asyncio
+
         import openai as sdk
 
+        failed: StepError
         while True:
             dialect = self._dialect
             try:
-                completion: sdk.types.chat.ChatCompletion
-                completion = await self._client.chat.completions.create(
-                    **_body(request, dialect), extra_headers=self._account.headers
-                )
+                # The SDK's own limit counts from byte to byte; this one counts the whole answer.
+                async with asyncio.timeout(self._config.timeout):
+                    completion: sdk.types.chat.ChatCompletion
+                    completion = await self._client.chat.completions.create(
+                        **_body(request, dialect), extra_headers=self._account.headers
+                    )
             except sdk.APIStatusError as error:
                 if error.status_code in (400, 422):
                     # Others may have learnt it in the meantime.
@@ -178,8 +190,8 @@ class OpenAI:
                     if self._dialect != dialect:
                         continue
                 failed = self._refused(error)
-            except sdk.APITimeoutError:
-                failed = _late(self._account.host, self._config)
+            except (sdk.APITimeoutError, TimeoutError):
+                failed = self._late()
             except sdk.APIConnectionError as error:
                 failed = self._unreachable(error)
             except (sdk.OpenAIError, ValueError):
@@ -216,6 +228,15 @@ class OpenAI:
         )
 
     def _refused(self, error: "sdk.APIStatusError") -> StepError:
+        host, status = self._account.host, error.status_code
+        if status in (402, 429) and _spent(error.response):
+            return StepError(
+                f"the money of the account at {host} is used up ({status})",
+                hint=f"add some or raise its limit, or wait until it starts afresh; {asking.KEPT}",
+            )
+        return retry.refusal(host, status, error.response.headers, self._told(error))
+
+    def _told(self, error: "sdk.APIStatusError") -> tuple[str, str]:
         said = asking.scrub(_said(error), self._account.secrets)
         status, host, model = error.status_code, self._account.host, self._config.model
         match status:
@@ -240,17 +261,27 @@ class OpenAI:
                     f"lower `concurrency` of the teacher (it is {self.concurrency}), "
                     f"or build again later; {asking.KEPT}"
                 )
-            case _ if status >= 500:
+            case _ if status >= 500 or status in retry.PASSING:
                 problem = f"{host} failed after all tries ({status}): {said}"
                 hint = f"build again later; {asking.KEPT}"
             case _:
                 problem = f"{host} does not take the request ({status}): {said}"
                 hint = "does this model offer what the recipe asks of it?"
-        return StepError(problem, hint=hint)
+        return problem, hint
+
+    def _late(self) -> Passing:
+        return Passing(
+            "late",
+            f"{self._account.host} gave no answer within {self._config.timeout:g} s",
+            hint=f"raise `timeout` of the teacher, or lower its `max_tokens`; {asking.KEPT}",
+        )
 
     def _unreachable(self, error: "sdk.APIConnectionError") -> StepError:
         cause = asking.scrub(str(error.__cause__ or error), self._account.secrets)
-        return StepError(
+        # Where no connection came about, nothing was sent.
+        never_sent = type(error.__cause__).__name__ == "ConnectError"
+        return Passing(
+            "failed" if never_sent else "lost",
             f"no answer from {self._account.host}: {cause}",
             hint=f"does the server run, and is {self._account.named_by} right? {asking.KEPT}",
         )
@@ -302,70 +333,13 @@ def _key(key: str, *, needed: bool) -> str:
     return key
 
 
-def _guarded(config: Config, host: str, loopback: bool) -> "httpx2.AsyncClient":
-    """A client with a limit on the whole time of each try, and no tries that cannot help."""
-    import asyncio
-
-    import httpx2
-    import openai as sdk
-
-    class Guarded(sdk.DefaultAsyncHttpxClient):
-        async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
-            try:
-                async with asyncio.timeout(config.timeout):
-                    response = await super().send(request, **kwargs)
-            except TimeoutError:
-                late = True
-            else:
-                late = False
-            if late and loopback:
-                # Not tried again: a machine that is too slow once is too slow five times.
-                raise _late(host, config)
-            if late:
-                raise httpx2.ReadTimeout("late", request=request)
-            _worth_waiting(response, host)
-            return response
-
-    return Guarded(
-        # The clock above counts the whole answer; one from byte to byte would never end.
-        timeout=httpx2.Timeout(None, connect=min(config.timeout, LONGEST_CONNECT)),
-        # A redirect would carry the prompts to a host that nobody named.
-        follow_redirects=False,
-        # This machine is asked directly, whatever proxy the environment names.
-        mounts={host: None} if loopback else {},
-    )
-
-
-def _worth_waiting(response: "httpx2.Response", host: str) -> None:
-    """StepError where another try would not help, or only much later."""
-    status = response.status_code
-    if status in (402, 429) and _spent(response):
-        raise StepError(
-            f"the money of the account at {host} is used up ({status})",
-            hint=f"add some or raise its limit, or wait until it starts afresh; {asking.KEPT}",
-        )
-    wait = asking.asked_wait(response.headers)
-    if status >= 400 and wait > LONGEST_WAIT:
-        raise StepError(
-            f"{host} asks to wait {wait:.0f} s before the next request",
-            hint=f"build again after that; {asking.KEPT}",
-        )
-
-
-def _spent(response: "httpx2.Response") -> bool:
+def _spent(response: Any) -> bool:
     """Whether the account's money is used up, which a 429 can mean as well as haste."""
     try:
         error = response.json()["error"]
         return "insufficient_quota" in (error.get("code"), error.get("type"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _late(host: str, config: Config) -> StepError:
-    return StepError(
-        f"{host} gave no answer within {config.timeout:g} s",
-        hint=f"raise `timeout` of the teacher, or lower its `max_tokens`; {asking.KEPT}",
-    )
 
 
 def _said(error: "sdk.APIStatusError") -> str:

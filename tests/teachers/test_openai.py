@@ -15,6 +15,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
 from jessy_build.teachers import example_schema, openai, parse
+from jessy_build.teachers.retry import Fault, Passing
 from tests.loopback import openai_api as api
 from tests.loopback.server import Drip, Drop, HalfBody, Loopback, Seen, Slow, Status, Step
 
@@ -36,14 +37,12 @@ def question(prompt: str = "Bir soru yaz.", **fields: Any) -> Request:
     return openai.request(config(), prompt=prompt, schema=example_schema(), **fields)
 
 
-def ask(
-    server: Loopback, *requests: Request, retries: int = 3, key: str = KEY, **fields: Any
-) -> list[Reply]:
+def ask(server: Loopback, *requests: Request, key: str = KEY, **fields: Any) -> list[Reply]:
     """One after the other, by one teacher."""
 
     async def each() -> list[Reply]:
         here = settings(f"{server.url}/v1", key=key)
-        teacher = openai.open(config(**fields), here, retries=retries)
+        teacher = openai.open(config(**fields), here)
         try:
             return [await teacher.ask(request) for request in requests or [question()]]
         finally:
@@ -181,38 +180,31 @@ def test_tokens_that_nobody_counts_are_an_error_only_where_they_are_paid() -> No
     assert "how many tokens" in error.problem and "`prices`" in error.hint
 
 
-FAULTS: Mapping[str, Step] = {
-    "rate limit": api.rate_limited(),
-    "internal error": api.failed(),
-    "overload": api.failed(503),
-    "dropped connection": Drop(),
-    "half a body": HalfBody(api.said('{"user": "a", "assistant": "b"}')),
+FAULTS: Mapping[Fault, tuple[Step, ...]] = {
+    "busy": (api.rate_limited(), api.failed(503)),
+    "failed": (api.failed(), api.error(408, "slow")),
+    "lost": (Drop(), HalfBody(api.said('{"user": "a", "assistant": "b"}'))),
+    "late": (Slow(5, api.said("{}")), Drip(0.05)),
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_passing_fault_costs_one_more_request(fault: Step) -> None:
-    with api.OpenAIServer(fault) as server:
-        assert ask(server)[0].stop == "end"
-    assert server.count == 2
-
-
-@pytest.mark.parametrize("retries", [0, 2])
-def test_retries_are_the_sdks_and_are_not_multiplied(retries: int) -> None:
-    with api.OpenAIServer(*[api.failed(503)] * 20) as server:
-        error = refused(server, retries=retries)
-    assert server.count == 1 + retries
-    assert "(503): the server had an error" in error.problem
+@pytest.mark.parametrize(("fault", "step"), [(f, s) for f, all in FAULTS.items() for s in all])
+def test_a_passing_fault_is_told_as_one_and_asked_once(fault: Fault, step: Step) -> None:
+    with api.OpenAIServer(step) as server:
+        error = refused(server, timeout=0.3)
+    assert isinstance(error, Passing) and error.fault == fault
+    assert server.count == 1, "the SDK tries again by itself"
     assert "kept" in error.hint
 
 
-def test_the_wait_that_the_server_asks_for_is_kept() -> None:
+def test_the_wait_that_the_server_asks_for_is_read() -> None:
     with api.OpenAIServer(api.rate_limited(after_ms=400)) as server:
-        assert ask(server)[0].seconds >= 0.4
+        error = refused(server)
+    assert isinstance(error, Passing) and error.wait == 0.4
 
 
 def test_a_lasting_rate_limit_names_the_recipes_word_for_it() -> None:
-    with api.OpenAIServer(*[api.rate_limited()] * 20) as server:
+    with api.OpenAIServer(api.rate_limited()) as server:
         error = refused(server, concurrency=5)
     assert "429" in error.problem
     assert "`concurrency` of the teacher (it is 5)" in error.hint
@@ -221,7 +213,7 @@ def test_a_lasting_rate_limit_names_the_recipes_word_for_it() -> None:
 def test_money_that_is_used_up_stops_at_the_first_answer() -> None:
     with api.OpenAIServer(*[api.spent()] * 20) as server:
         error = refused(server)
-    assert server.count == 1
+    assert server.count == 1 and not isinstance(error, Passing)
     assert "used up" in error.problem
 
 
@@ -280,13 +272,13 @@ def test_a_server_that_wants_a_key_and_got_none_says_how_it_gets_one(status: int
 )
 def test_an_answer_that_is_no_completion_is_an_error_and_not_an_example(body: str) -> None:
     with api.OpenAIServer(Status(200, body)) as server:
-        assert "no chat completion" in refused(server, retries=0).problem
+        assert "no chat completion" in refused(server).problem
 
 
 @pytest.mark.parametrize("silence", [Slow(5, api.said("{}")), Drip(0.05)], ids=["silent", "drips"])
-def test_an_answer_that_does_not_come_is_given_up_and_not_asked_again(silence: Step) -> None:
+def test_an_answer_that_does_not_come_is_given_up(silence: Step) -> None:
     began = time.monotonic()
-    with api.OpenAIServer(silence, silence) as server:
+    with api.OpenAIServer(silence) as server:
         error = refused(server, timeout=0.3)
     assert "no answer within 0.3 s" in error.problem
     assert "`timeout`" in error.hint
@@ -297,7 +289,8 @@ def test_an_answer_that_does_not_come_is_given_up_and_not_asked_again(silence: S
 def test_no_server_at_all_is_said_so() -> None:
     with api.OpenAIServer() as server:
         pass
-    error = refused(server, retries=0)
+    error = refused(server)
+    assert isinstance(error, Passing) and not error.may_be_billed
     assert server.url in error.problem
     assert "OPENAI_BASE_URL" in error.hint
 
@@ -403,7 +396,7 @@ def test_the_key_stands_in_no_text_of_what_is_made_and_in_no_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with api.OpenAIServer(api.rate_limited()) as server:
+    with api.OpenAIServer() as server:
         (reply,) = ask(server)
         here = settings(server.url)
         teacher = openai.open(config(), here)
@@ -420,7 +413,7 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     with api.OpenAIServer() as server:
-        assert ask(server, retries=0)[0].stop == "end"
+        assert ask(server)[0].stop == "end"
 
 
 def test_the_recipes_address_wins_over_the_environment() -> None:
@@ -451,7 +444,7 @@ def test_a_password_in_the_address_is_not_told() -> None:
         pass
     with pytest.raises(StepError) as caught:
         url = server.url.replace("http://", "http://user:hunter2@")
-        teacher = openai.open(config(), settings(url), retries=0)
+        teacher = openai.open(config(), settings(url))
         asyncio.run(teacher.ask(question()))
     assert "hunter2" not in caught.value.problem + caught.value.hint
 
