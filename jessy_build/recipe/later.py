@@ -34,9 +34,6 @@ LATER: Mapping[str, Later] = {
     "teachers.*.kind=mlx": Later(
         "ask a model in its own process", "serve it with Ollama, and write kind: ollama"
     ),
-    "teachers.*.batch": Later(
-        "ask through Message Batches", "leave it out: each answer is asked, and kept, by itself"
-    ),
     "categories.*.sources": Later(
         "write rows about files", "put what a row shall be about into the topics' own variables"
     ),

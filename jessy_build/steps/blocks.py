@@ -9,7 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from jessy_build.engine.ledger import Artifact
+from jessy_build.example import BATCH
 from jessy_build.steps import gguf
+from jessy_build.steps.prices import HALF
 from jessy_build.teachers.prices import costs_nothing
 
 Recipe = Mapping[str, Any]
@@ -147,6 +149,10 @@ MEASURES: Mapping[str, str] = {
     "output": "output_tokens",
     "cached_input": "cached_input_tokens",
     "thinking": "thinking_tokens",
+    "batch_input": "batch_input_tokens",
+    "batch_output": "batch_output_tokens",
+    "batch_cached_input": "batch_cached_input_tokens",
+    "batch_thinking": "batch_thinking_tokens",
 }
 
 
@@ -167,10 +173,14 @@ def dollars(tokens: Mapping[str, int], prices: Mapping[str, Any] | None) -> floa
     if not prices or not tokens:
         return None
     cached = prices.get("cached_input")
-    paid = (
-        tokens.get("input", 0) * prices["input"]
-        + tokens.get("cached_input", 0) * (prices["input"] if cached is None else cached)
-        + tokens.get("output", 0) * prices["output"]
+    each = {
+        "input": prices["input"],
+        "cached_input": prices["input"] if cached is None else cached,
+        "output": prices["output"],
+    }
+    paid = sum(
+        price * (tokens.get(name, 0) + HALF * tokens.get(f"{BATCH}{name}", 0))
+        for name, price in each.items()
     )
     return _rounded(paid / PER_MILLION)
 

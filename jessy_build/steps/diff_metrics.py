@@ -23,6 +23,9 @@ MEASURES = {
     "input": "input tokens",
     "cached_input": "cached input tokens",
     "output": "output tokens",
+    "batch_input": "input tokens of batches",
+    "batch_cached_input": "cached input tokens of batches",
+    "batch_output": "output tokens of batches",
 }
 
 OTHER_ROWS = "measured on other held-out rows"

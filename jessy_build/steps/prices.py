@@ -4,10 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jessy_build.example import Request
+from jessy_build.example import BATCH, Request
 from jessy_build.teachers.prices import costs_nothing
 
 MILLION = 1_000_000
+HALF = 0.5
+"""Of the price, for what comes with a batch."""
 AROUND = 1_000
 """Tokens that a server may put around what is asked: roles, and the words that explain a schema."""
 
@@ -28,12 +30,17 @@ def dollars(prices: Mapping[str, float], read: float, written: float, cached: fl
     return (paid + cached * prices.get("cached_input", 0)) / MILLION
 
 
-def of_usage(prices: Mapping[str, float], usage: Mapping[str, float]) -> float:
+def of_usage(prices: Mapping[str, float], measures: Mapping[str, float]) -> float:
+    """`measures` as `Usage.measures`; what came with a batch costs half."""
+    return _one_way(prices, measures, "") + HALF * _one_way(prices, measures, BATCH)
+
+
+def _one_way(prices: Mapping[str, float], measures: Mapping[str, float], before: str) -> float:
     return dollars(
         prices,
-        usage.get("input_tokens", 0),
-        usage.get("output_tokens", 0),
-        usage.get("cached_input_tokens", 0),
+        measures.get(f"{before}input_tokens", 0),
+        measures.get(f"{before}output_tokens", 0),
+        measures.get(f"{before}cached_input_tokens", 0),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jessy_build.engine.answers import Spent
 from jessy_build.engine.ledger import Build
+from jessy_build.example import BATCH
 from jessy_build.steps import blocks
 from jessy_build.steps.past import Past
 
@@ -49,9 +50,13 @@ def by_build(past: Past, builds: Iterable[Build]) -> dict[int, Spending]:
 def _of(spent: Spent, teachers: Mapping[str, Mapping[str, object]]) -> Spending:
     tokens = {name: int(spent.measures.get(name, 0)) for name in blocks.MEASURES.values()}
     prices = blocks.prices_of(teachers.get(spent.teacher, {}))
+    both = {
+        name: int(spent.measures.get(name, 0) + spent.measures.get(f"{BATCH}{name}", 0))
+        for name in ("requests", "input_tokens", "cached_input_tokens", "output_tokens")
+    }
     return Spending(
-        int(spent.measures.get("requests", 0)),
-        tokens["input_tokens"] + tokens["cached_input_tokens"],
-        tokens["output_tokens"],
+        both["requests"],
+        both["input_tokens"] + both["cached_input_tokens"],
+        both["output_tokens"],
         blocks.dollars({name: tokens[m] for name, m in blocks.MEASURES.items()}, prices),
     )

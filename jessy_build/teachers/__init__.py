@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
 from jessy_build.teachers import anthropic, curated, ollama, openai
 from jessy_build.teachers.asking import Malformed, example_schema, parse
+
+if TYPE_CHECKING:
+    from jessy_build.teachers.message_batches import MessageBatches
 
 __all__ = [
     "ASKING",
@@ -75,3 +78,12 @@ class Asking(Protocol):
 
 ASKING: dict[str, Asking] = {"anthropic": anthropic, "ollama": ollama, "openai": openai}
 """The teachers that are asked; the others bring their rows."""
+
+
+def in_batches(teacher: Teacher) -> "MessageBatches | None":
+    """Where the teacher's questions may be sent many at once; None where they may not."""
+    if not isinstance(teacher, anthropic.Claude):
+        return None
+    from jessy_build.teachers.message_batches import MessageBatches
+
+    return MessageBatches(teacher)

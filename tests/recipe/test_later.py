@@ -18,7 +18,6 @@ WRITTEN = {
     # Each line of the table, as somebody would write it into a recipe that is right.
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
     "teachers.*.kind=mlx": "teachers.near={kind: mlx, model: small}",
-    "teachers.*.batch": "teachers.claude={kind: anthropic, model: claude, batch: true}",
     "categories.*.sources": "categories.smalltalk.sources={files: [a.rs]}",
     "dataset.enhance": "dataset.enhance=[{kind: phrase, phrases: ['Hadi!'], chance: 0.3}]",
     "dataset.validate.near_duplicate": "dataset.validate.near_duplicate=0.85",
@@ -43,7 +42,6 @@ OFF = (
     *("train.phases=[]", "train.every_batch={}", "dataset.include=[]"),
     *("export.kind=fused", "modelfile.template=auto", "dataset.validate.language=false"),
     *("evaluate={prompts: [x], compare_with: [base]}", "dataset.marker=none"),
-    "teachers.claude={kind: anthropic, model: claude, batch: false}",
 )
 
 

@@ -48,6 +48,7 @@ teachers:
     model: claude-haiku-5-5
     max_tokens: 200
     concurrency: 4
+    batch: false
     timeout: 60
     prices: {input: 1.0, output: 5.0, cached_input: 0.1, as_of: 2026-11-01}
   local:
@@ -312,6 +313,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
 NOTHING: Mapping[str, str] = {
     "allow_outside": "true",
     "teachers.claude.concurrency": "2",
+    "teachers.claude.batch": "true",
     "teachers.claude.timeout": "30",
     "teachers.claude.prices.input": "2.0",
     "teachers.claude.prices.output": "6.0",
