@@ -21,7 +21,6 @@ WRITTEN = {
     "teachers.*.kind=openai": "teachers.far={kind: openai, model: large, host: 'http://x'}",
     "teachers.*.batch": "teachers.claude={kind: anthropic, model: claude, batch: true}",
     "categories.*.sources": "categories.smalltalk.sources={files: [a.rs]}",
-    "dataset.enhance": "dataset.enhance=[{kind: phrase, phrases: ['Hadi!'], chance: 0.3}]",
     "dataset.validate.near_duplicate": "dataset.validate.near_duplicate=0.85",
     "dataset.validate.language": "dataset.validate.language=true",
     "dataset.validate.on_reject=replace": "dataset.validate.on_reject=replace",
@@ -44,6 +43,7 @@ OFF = (
     *("train.phases=[]", "train.every_batch={}", "dataset.include=[]"),
     *("export.kind=fused", "modelfile.template=auto", "dataset.validate.language=false"),
     *("evaluate={prompts: [x], compare_with: [base]}", "dataset.marker=none"),
+    "dataset.enhance=[]",
     "teachers.claude={kind: anthropic, model: claude, batch: false}",
 )
 
