@@ -268,11 +268,12 @@ class Include(Config):
 
     files: Files
     """Glob patterns, relative to the recipe."""
-    format: Literal["conversations", "chat", "completions"] = "conversations"
+    format: Literal["conversations", "chat", "completions", "parquet"] = "conversations"
     """`conversations`: `{"conversations": [{"from": "human", "value"}, {"from": "gpt" or "jessy",
     "value"}]}`, in a list, in an object around a list, or a row a line. `chat`: `{"messages":
     [{"role", "content"}]}`, a row a line or in a list. `completions`: `{"prompt", "completion"}`,
-    likewise."""
+    likewise. `parquet`: columns of these names, in Parquet or in the `.arrow` files of a Hugging
+    Face data set on disk; needs the extra `jessy-build[parquet]`."""
     category: Key
     """The category that they count as. Its teacher is curated; it may have no files of its own."""
     topic: Text | None = None
