@@ -12,7 +12,7 @@ LEAVES = {
     *("chat", "blas", "units", "masking", "plain_file", "places", "apportion"),
 }
 CAPABILITIES = {
-    *("teachers", "validators", "trainers", "packaging"),
+    *("teachers", "validators", "enhancers", "trainers", "packaging"),
     *("runtimes", "evaluators", "bases", "reports"),
 }
 MAY_IMPORT = {

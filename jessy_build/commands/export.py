@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 HELP = "write the built data set for other tools, train and valid"
 EXAMPLE = "jessy export recipes/quickstart.yaml --format chat --columns topic,source -o shared"
-FORMS = ("chat", "completions", "conversations")
+FORMS = ("chat", "completions", "conversations", "parquet")
 
 
 def options(sub: argparse.ArgumentParser) -> None:

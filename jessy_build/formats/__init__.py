@@ -17,6 +17,7 @@ FORMATS: Mapping[str, str] = {
     "conversations": "lists of turns {from, value}, as ShareGPT and older data sets have them",
     "chat": "a row a line, each a list of messages {role, content}",
     "completions": "a row a line, each a prompt and its completion",
+    "parquet": "columns: messages, or conversations, or prompt and completion",
 }
 
 

@@ -22,4 +22,4 @@ def again(reading: Reading, number: int) -> Again | None:
 
 
 def write(folder: Path, splits: Splits, columns: Sequence[str]) -> None:
-    writing.jsonl(folder, splits, lambda row: {**row.columns, "messages": writing.messages(row)})
+    writing.jsonl(folder, splits, writing.chat)

@@ -44,8 +44,9 @@ def _line(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def messages(row: Out, role: str = "role", text: str = "content") -> list[dict[str, str]]:
-    return [{role: message.role, text: message.content} for message in row.messages]
+def chat(row: Out) -> dict[str, Any]:
+    messages = [{"role": message.role, "content": message.content} for message in row.messages]
+    return {**row.columns, "messages": messages}
 
 
 def present(columns: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:

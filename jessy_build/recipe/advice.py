@@ -68,7 +68,7 @@ def _of_text(value: str, expected: str, choices: Sequence[str]) -> str:
             return "remove the quotes"
     if "number" in expected and _is_number(value):
         return "remove the quotes"
-    for pattern, words in vocabulary.PATTERNS.items():
+    for pattern, words in vocabulary.NAMES.items():
         if words in expected and (hint := for_name(value, pattern)):
             return hint
     return near(value, choices)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from jessy_build.diagnostics import Diagnostic, code, near
 from jessy_build.recipe import (
     advice,
+    enhancing,
     later,
     marker,
     matrix,
@@ -642,6 +643,7 @@ CHECKS: tuple[Check, ...] = (
     turns_are_for_those_who_are_asked,
     the_matrix_varies_what_it_can,
     marker.it_can_be_written,
+    enhancing.it_is_for_rows_of_the_recipe,
     surroundings.prices_are_of_these_days,
     surroundings.pools_have_someone_to_hold_back,
     surroundings.the_store_has_a_known_scheme,

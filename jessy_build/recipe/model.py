@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
 from pydantic_core import CoreSchema, core_schema
 
 from jessy_build.config import Config
+from jessy_build.enhancers import Config as Enhancer
 from jessy_build.packaging import config as serving
 from jessy_build.teachers import Config as KnownTeacher
 from jessy_build.trainers import config as training
@@ -265,11 +266,12 @@ class Include(Config):
 
     files: Files
     """Glob patterns, relative to the recipe."""
-    format: Literal["conversations", "chat", "completions"] = "conversations"
+    format: Literal["conversations", "chat", "completions", "parquet"] = "conversations"
     """`conversations`: `{"conversations": [{"from": "human", "value"}, {"from": "gpt" or "jessy",
     "value"}]}`, in a list, in an object around a list, or a row a line. `chat`: `{"messages":
     [{"role", "content"}]}`, a row a line or in a list. `completions`: `{"prompt", "completion"}`,
-    likewise."""
+    likewise. `parquet`: columns of these names, in Parquet or in the `.arrow` files of a Hugging
+    Face data set on disk; needs the extra `jessy-build[parquet]`."""
     category: Key
     """The category that they count as. Its teacher is curated; it may have no files of its own."""
     topic: Text | None = None
@@ -284,19 +286,6 @@ class Include(Config):
     system: Literal["same", "drop"] = "same"
     """A system text at the beginning of a row must be the `same` as the persona's, which is put
     there anyway; `drop` leaves out any other one, too."""
-
-
-class Enhance(Config):
-    """A phrase put into some of the answers."""
-
-    kind: Literal["phrase"]
-    """What is done to the answers."""
-    phrases: Annotated[tuple[Text, ...], Field(min_length=1)]
-    """One of them, drawn by the data set's seed, stands before the answer."""
-    language: Language | None = None
-    """Only in rows of this language. Default: in all."""
-    chance: Share = 1
-    """Share of the answers that get one."""
 
 
 NO_MARKER = "none"
@@ -318,8 +307,10 @@ class Dataset(Config):
     `complexity`, `language` and `category`."""
     include: tuple[Include, ...] = ()
     """Rows out of the files of other tools."""
-    enhance: tuple[Enhance, ...] = Field(default=(), exclude=True)
-    """Changes made to the answers, one after another."""
+    enhance: tuple[Enhancer, ...] = ()
+    """Changes made to the answers once they are validated, one after another: phrases, emoji,
+    metaphors. None stands in an answer twice, and while `validate.words` is on, none makes an
+    answer longer than its level allows; `jessy show` says what a row got. Default: none."""
 
 
 class Gate(Config):

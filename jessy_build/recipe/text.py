@@ -19,6 +19,8 @@ TOO_LARGE = code("R002", "a file is too large")
 NOT_TEXT = code("R003", "a file is not UTF-8 text")
 
 MAX_BYTES = 1 << 20
+NO_TEXT = (b"PAR1", b"\xff\xff\xff\xff")
+"""How data files begin whose rows are no lines: nothing of them can be shown."""
 ROWS_ELSEWHERE = "training rows belong in JSONL files that the recipe names"
 
 
@@ -115,6 +117,8 @@ def lines_of(path: Path) -> Sequence[str]:
     try:
         with BufferedReader(open_plain(path)) as file:
             data = file.read(MAX_BYTES + 1)
+            if data.startswith(NO_TEXT):
+                return []
             if len(data) <= MAX_BYTES:
                 return re.split(r"\r\n|\r|\n", data.decode("utf-8", "replace"))
             count = data.count(b"\n") + 1

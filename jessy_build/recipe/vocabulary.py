@@ -4,15 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from jessy_build import enhancers
 from jessy_build.recipe import later, model, tree
 from jessy_build.recipe.source import Node
 from jessy_build.recipe.tree import Path
 
 Schema = Mapping[str, Any]
 
-PATTERNS = {
+NAMES = {
     model.NAME_PATTERN: "lower-case letters, digits, '.', '_' and '-', at most 64",
     model.KEY_PATTERN: "letters, digits, '_' and '-', at most 64",
+}
+PATTERNS = {
+    **NAMES,
+    enhancers.ONE_LINE: "text in one line, without spaces at its ends",
+    enhancers.ONE_WORD: "signs without spaces",
 }
 
 

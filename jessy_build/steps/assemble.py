@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jessy_build import digest
+from jessy_build import digest, enhancers
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Facts, Job, always
+from jessy_build.enhancers import Enhanced
 from jessy_build.example import Example, read_jsonl
 from jessy_build.plan.step import Step
 from jessy_build.recipe.model import NO_MARKER
@@ -36,20 +37,27 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "dataset.seed": dataset.seed,
         "dataset.split": dataset.split.model_dump(),
         "dataset.marker": dataset.marker,
+        "dataset.enhance": [block.model_dump(mode="json") for block in dataset.enhance],
         "complexity": {name: {"iterations": list(spec.iterations)} for name, spec in levels},
         **items.about_system(loaded),
     }
     if dataset.marker != NO_MARKER:
         params["marker"] = {"text": dataset.marker, "iterations": _iterations(loaded)}
+    if dataset.enhance:
+        params["enhance"] = {"by": about["dataset.enhance"], "words": _most_words(loaded)}
+        about["dataset.validate.words"] = dataset.validate_.words
+        for level, spec in levels:
+            about["complexity"][level]["words"] = list(spec.words)
     return [Step(name, name, version, params, {"rows": "validate"}, span=span, about=about)]
 
 
 def run(job: Job) -> Facts:
     params = job.step.params
-    examples = list(read_jsonl(job.inputs["rows"] / "examples.jsonl"))
+    rows = list(_enhanced(job, read_jsonl(job.inputs["rows"] / "examples.jsonl")))
+    examples = [row.example for row in rows]
     held_out = valid_ids(examples, params["seed"], params["valid"])
-    train = [example for example in examples if example.id not in held_out]
-    valid = [example for example in examples if example.id in held_out]
+    train = [row for row in rows if row.example.id not in held_out]
+    valid = [row for row in rows if row.example.id in held_out]
     mark = _marker(params.get("marker"))
     _write(job.out / "train.jsonl", train, params["system"], mark)
     _write(job.out / "valid.jsonl", valid, params["system"], mark)
@@ -60,6 +68,7 @@ def run(job: Job) -> Facts:
             {"category": c, "complexity": level, "language": language, "rows": rows}
             for (c, level, language), rows in sorted(_cells(examples).items())
         ],
+        **_enhancement(rows),
     }
 
 
@@ -97,15 +106,40 @@ def _marker(params: Mapping[str, Any] | None) -> "Marker | None":
     return marker.writer(marker.parse(params["text"]), params["iterations"])
 
 
-def _write(
-    path: Path, examples: Sequence[Example], system: str | None, mark: "Marker | None"
-) -> None:
+def _most_words(loaded: "LoadedRecipe") -> dict[str, int]:
+    """Of the levels, where their words are a rule at all."""
+    if not loaded.recipe.dataset.validate_.words:
+        return {}
+    return {level: spec.words.max for level, spec in loaded.recipe.complexity.items()}
+
+
+def _enhanced(job: Job, examples: Iterable[Example]) -> Iterator[Enhanced]:
+    wanted = job.step.params.get("enhance")
+    if wanted is None:
+        yield from (Enhanced(example) for example in examples)
+        return
+    by = enhancers.read(wanted["by"])
+    for example in examples:
+        yield enhancers.enhance(example, by, job.step.params["seed"], wanted["words"])
+
+
+def _enhancement(rows: Sequence[Enhanced]) -> Facts:
+    if not any(row.added or row.no_room for row in rows):
+        return {}
+    return {
+        "enhanced": sum(bool(row.added) for row in rows),
+        "no_room": sum(row.no_room for row in rows),
+    }
+
+
+def _write(path: Path, rows: Sequence[Enhanced], system: str | None, mark: "Marker | None") -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for example in examples:
-            file.write(json.dumps(_row(example, system, mark), ensure_ascii=False) + "\n")
+        for row in rows:
+            file.write(json.dumps(_row(row, system, mark), ensure_ascii=False) + "\n")
 
 
-def _row(example: Example, system: str | None, mark: "Marker | None") -> dict[str, Any]:
+def _row(row: Enhanced, system: str | None, mark: "Marker | None") -> dict[str, Any]:
+    example = row.example
     before = _mark_of(example, mark) if mark else ""
     messages = [
         {"role": m.role, "content": before + m.content if m.role == "assistant" else m.content}
@@ -119,6 +153,7 @@ def _row(example: Example, system: str | None, mark: "Marker | None") -> dict[st
         "language": example.language,
         "complexity": example.complexity,
         "messages": messages,
+        **({"enhanced": [one._asdict() for one in row.added]} if row.added else {}),
     }
 
 
@@ -139,4 +174,6 @@ def _cells(examples: Sequence[Example]) -> Counter[tuple[str, str, str]]:
 
 
 def summary(facts: Facts) -> str:
-    return f"{facts['train']} train, {facts['valid']} valid"
+    enhanced = f", {facts['enhanced']} enhanced" if "enhanced" in facts else ""
+    no_room = f", {facts['no_room']} additions had no room" if facts.get("no_room") else ""
+    return f"{facts['train']} train, {facts['valid']} valid{enhanced}{no_room}"

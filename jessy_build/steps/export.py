@@ -45,7 +45,7 @@ class Document:
     recipe: str
     version: str
     written_as: str
-    """`chat`, `completions` or `conversations`."""
+    """`chat`, `completions`, `conversations` or `parquet`."""
     columns: tuple[str, ...]
     """What stands beside the messages of a row, where the row has it."""
     rows: dict[str, int]

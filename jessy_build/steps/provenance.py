@@ -47,6 +47,18 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Addition:
+    """What an enhancer put into an answer."""
+
+    kind: str
+    where: str
+    """`start`, `end` or `both`, of the answer."""
+    turn: int
+    """The answer's place among the messages, from 0."""
+    text: str
+
+
+@dataclass(frozen=True)
 class Holder:
     """A build that has the example in a split of its data set."""
 
@@ -54,6 +66,8 @@ class Holder:
     recipe: str
     version: str
     split: str
+    enhanced: tuple[Addition, ...] = ()
+    """What the enhancers put into its answers there, in their order."""
 
 
 @dataclass(frozen=True)
@@ -176,14 +190,28 @@ def _holders(past: Past, row: Row) -> Iterator[Holder]:
     for artifact in past.store.ledger.artifacts("assemble"):
         both = [u.build for u in past.store.ledger.decisions.users(artifact.key)]
         both = [id for id in both if id in users and id in builds]
-        if both and (split := _split(past, artifact, str(row.fields["id"]))):
+        if both and (held := _held(past, artifact, row)):
+            split, enhanced = held
             for build in map(builds.__getitem__, both):
-                yield Holder(build.id, build.recipe, build.version, split)
+                yield Holder(build.id, build.recipe, build.version, split, enhanced)
 
 
-def _split(past: Past, assembled: Artifact, id: str) -> str:
-    sign = f'"id": "{id}"'.encode()
+def _held(past: Past, assembled: Artifact, row: Row) -> tuple[str, tuple[Addition, ...]] | None:
+    """The split that has it, and what was put into its answers there."""
+    sign = f'"id": "{row.fields["id"]}"'.encode()
     for file in assembled.tree:
-        if file.endswith(".jsonl") and sign in (stored_rows.content(past, assembled, file) or b""):
-            return file.removesuffix(".jsonl")
-    return ""
+        lines = stored_rows.content(past, assembled, file) or b""
+        if file.endswith(".jsonl") and sign in lines:
+            # Rows that ask the same share an id: the one that answers so is meant.
+            found = [json.loads(line) for line in lines.splitlines() if sign in line]
+            held = next((one for one in found if _answers_so(one, row)), found[0])
+            enhanced = tuple(Addition(**one) for one in held.get("enhanced", ()))
+            return file.removesuffix(".jsonl"), enhanced
+    return None
+
+
+def _answers_so(held: Mapping[str, Any], row: Row) -> bool:
+    """Whatever stands around an answer there."""
+    texts = [m["content"] for m in held["messages"] if m["role"] != "system"]
+    answers = [m["content"].strip() for m in row.fields["messages"]]
+    return all(answer in text for answer, text in zip(answers, texts, strict=False))

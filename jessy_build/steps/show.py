@@ -71,10 +71,13 @@ def _fate(item: Item) -> Iterator[tuple[str, str]]:
     for verdict in item.verdicts:
         word = "rejected" if verdict.severity == "error" else "warning"
         yield (word, f"{verdict.rule}: {verdict.message}")
-    for split in dict.fromkeys(holder.split for holder in item.held_by):
-        held = [h for h in item.held_by if h.split == split]
+    for split, enhanced in dict.fromkeys((h.split, h.enhanced) for h in item.held_by):
+        held = [h for h in item.held_by if (h.split, h.enhanced) == (split, enhanced)]
         named = ", ".join(f"build:{h.build} ({h.recipe} {h.version})" for h in held[:BUILDS])
         more = f" and {len(held) - BUILDS} more" if len(held) > BUILDS else ""
         yield (split, f"in the data set of {named}{more}")
+        for one in enhanced:
+            ends = "at both ends" if one.where == "both" else f"at the {one.where}"
+            yield (one.kind, f"'{one.text}' was put {ends} of turn {one.turn + 1}")
     if not item.held_by and not item.rejected:
         yield ("split", "in no data set yet")

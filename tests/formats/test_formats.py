@@ -12,7 +12,7 @@ from jessy_build import formats
 from jessy_build.commands import export
 from jessy_build.example import Message
 from jessy_build.formats.reading import Meant, Read, Reading
-from jessy_build.formats.writing import Out
+from jessy_build.formats.writing import COLUMNS, Out
 from jessy_build.recipe.model import Include
 from jessy_build.teachers.rows import TURNS, Row
 
@@ -69,8 +69,8 @@ def test_what_was_written_is_read_back(tmp_path: Path, form: str, data: st.DataO
         )
         for texts, labels in written
     ]
-    formats.named(form).write(tmp_path, {"train": iter(out)}, ())
-    (path,) = tmp_path.iterdir()
+    formats.named(form).write(tmp_path, {"train": iter(out)}, COLUMNS)
+    (path,) = tmp_path.glob("train.*")
     back = read(path, form, system=SYSTEM)
     assert not back.problems and back.sha256
     assert list(back.rows) == [

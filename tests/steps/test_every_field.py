@@ -133,6 +133,10 @@ dataset:
     min_chars: 1
     on_reject: drop
   marker: "[{{ iterations }}] "
+  enhance:
+    - {kind: phrase, phrases: ["Well!"], where: start, category: talk, chance: 0.5}
+    - {kind: emoji, emoji: ["🎯"], where: end, language: en, complexity: low}
+    - {kind: metaphor, metaphors: ["Code is a river."], where: end, topic: greetings}
 train:
   lora:
     rank: 2
@@ -243,7 +247,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "teachers.far.max_tokens": ("300", "generate:afar"),
     "teachers.curated.files": ("[more.jsonl]", "generate:smalltalk"),
     "complexity.low.iterations": ("[1, 3]", "generate:talk validate assemble"),
-    "complexity.low.words": ("[1, 50]", "generate:talk validate"),
+    "complexity.low.words": ("[1, 50]", "generate:talk validate assemble"),
     "complexity.low.seconds": ("6", "generate:talk"),
     "complexity.high.iterations": ("[4, 9]", "validate assemble"),
     "complexity.high.words": ("[3, 600]", "validate"),
@@ -263,7 +267,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "categories.smalltalk.languages": ("{tr: 1}", "generate:smalltalk"),
     "categories.smalltalk.complexity": ("{high: 1}", "generate:smalltalk"),
     "dataset.seed": ("8", "assemble"),
-    "dataset.validate.words": ("false", "validate"),
+    "dataset.validate.words": ("false", "validate assemble"),
     "dataset.validate.duplicates": ("true", "validate"),
     "dataset.validate.roles": ("false", "validate"),
     "dataset.validate.complexity": ("false", "validate"),
@@ -340,6 +344,14 @@ ELSEWHERE = frozenset(
         *("model.Include.files", "model.Include.format", "model.Include.category"),
         *("model.Include.topic", "model.Include.language", "model.Include.complexity"),
         *("model.Include.own_labels", "model.Include.system"),
+        # Fields of a list's items: in `EDITS`, and in `test_enhance`.
+        *("phrase.Config.phrases", "phrase.Config.where", "emoji.Config.emoji"),
+        *("emoji.Config.where", "metaphor.Config.metaphors", "metaphor.Config.where"),
+        *(
+            f"{kind}.Config.{limit}"
+            for kind in ("phrase", "emoji", "metaphor")
+            for limit in ("language", "category", "complexity", "topic", "chance")
+        ),
     )
 )
 """Fields that need more than another value in their line: in `EDITS`, or in a test of their own."""
@@ -415,6 +427,19 @@ EDITS: Mapping[str, Edit] = {
         "generate:deep report",
         (f"{TOPICS}.sql", recipe_line("    turns:")),
     ),
+    **{
+        f"an enhancer's {old.partition(':')[0]}": edit(
+            replace("recipe.yaml", (old, new)),
+            "assemble report",
+            ("dataset.enhance", recipe_line(f"    - {{kind: {kind}")),
+        )
+        for kind, old, new in (
+            ("phrase", "chance: 0.5", "chance: 0.6"),
+            ("phrase", 'phrases: ["Well!"]', 'phrases: ["Well!", "So!"]'),
+            ("emoji", "language: en, complexity: low", "complexity: low"),
+            ("metaphor", "topic: greetings", "topic: thanks"),
+        )
+    },
     "a turn of the example conversation": edit(
         replace("recipe.yaml", ("content: iyiyim", "content: selam")),
         "deploy report",

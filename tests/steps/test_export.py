@@ -224,3 +224,42 @@ def test_the_document_says_what_lies_there(told: Every) -> None:
     assert said["columns"] == ["topic", "source"] and sum(said["rows"].values()) == 20
     assert {file["path"] for file in said["files"]} == {"train.jsonl", "valid.jsonl"}
     assert said["written_as"] in formats.FORMATS
+
+
+def test_parquet_goes_out_comes_in_again_and_is_the_same_data(told: Every) -> None:
+    done = run(told, "--format", "parquet", "-o", "out")
+    assert done.code == cli.OK, done.err
+    assert {file.name for file in (told.root / "out").iterdir()} == {
+        *("train.parquet", "valid.parquet", "README.md", "export.json")
+    }
+    assert run(told, "-o", "as-it-was").code == cli.OK
+    block = "    - files: ['out/*.parquet']\n      format: parquet\n      category: back\n"
+    for old, new in (
+        ("  small: {teacher: curated, count: all}\n", "  back: {teacher: old, count: 20}\n"),
+        ("  talk: {teacher: old, count: 8}\n  more: {teacher: old, count: all}\n", ""),
+        (RECIPE[RECIPE.index("    - files: [old") :], block),
+    ):
+        told.replace("recipe.yaml", old, new)
+    built(told)
+    assert run(told, "-o", "back").code == cli.OK
+    before, after = (
+        [row for split in ("train", "valid") for row in rows_of(told.root / f"{d}/{split}.jsonl")]
+        for d in ("as-it-was", "back")
+    )
+    assert {json.dumps(row["messages"]) for row in before} == {
+        json.dumps(row["messages"]) for row in after
+    }
+    assert {row["source"].partition("#")[0] for row in after} == {
+        *("out/train.parquet", "out/valid.parquet")
+    }
+    again = run(told, "--format", "parquet", "-o", "out")
+    assert again.code == cli.OK, "an export of ours, written anew: " + again.err
+
+
+def test_a_damaged_parquet_file_is_a_problem_with_no_excerpt_of_its_bytes(told: Every) -> None:
+    (told.root / "broken.parquet").write_bytes(b"PAR1\nx" * 50)
+    told.replace("recipe.yaml", "[old.json]", "[broken.parquet]\n      format: parquet")
+    code, out = told.command("check")
+    assert code == cli.WRONG
+    assert "broken.parquet:1:1: error[D101]: the file cannot be read: it is no Parquet file" in out
+    assert "PAR1" not in out
