@@ -22,7 +22,6 @@ WRITTEN = {
     "teachers.*.batch": "teachers.claude={kind: anthropic, model: claude, batch: true}",
     "categories.*.sources": "categories.smalltalk.sources={files: [a.rs]}",
     "dataset.enhance": "dataset.enhance=[{kind: phrase, phrases: ['Hadi!'], chance: 0.3}]",
-    "dataset.validate.near_duplicate": "dataset.validate.near_duplicate=0.85",
     "dataset.validate.language": "dataset.validate.language=true",
     "dataset.validate.on_reject=replace": "dataset.validate.on_reject=replace",
     "train.early_stop": "train.early_stop={patience: 3}",
