@@ -165,3 +165,31 @@ def test_hardly_a_pair_is_missed() -> None:
     told = {(one, other) for one, other, _ in minhash.pairs(texts, 0.8)}
     assert told <= alike and len(alike) > 300
     assert len(alike - told) <= 0.02 * len(alike)
+
+
+@given(st.text(st.sampled_from("abç 1"), max_size=30), st.data())
+def test_the_quick_look_drops_no_pair_that_is_alike(one: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(one)))
+    other = one[:at] + data.draw(st.text(st.sampled_from("abç"), max_size=3)) + one[at + 1 :]
+    least = minhash.alike(one, other)
+    looks = minhash.Looks(least)
+    looks.add(one)
+    looks.add(other)
+    assert least == 0 or looks.worth([0], 1) == [0]
+
+
+@pytest.mark.parametrize("frame", ["", "kanka bana tek kelimeyle anlat, "])
+def test_near_copies_are_found_among_thousands_in_one_frame(frame: str) -> None:
+    # All in a frame share keys, so that only some are looked at for each.
+    chance = random.Random(5)
+    syllables = ("ka", "le", "şi", "yor", "du", "mak", "ne", "bir", "lar", "çö", "ğu", "tek", " ")
+    texts = [frame + "".join(chance.choice(syllables) for _ in range(15)) for _ in range(3000)]
+    copies = []
+    for text in chance.sample(texts, 500):
+        at = len(frame) + chance.randrange(len(text) - len(frame))
+        copy = text[:at] + text[at + 1 :]
+        if copy not in texts and minhash.alike(text, copy) >= 0.85:
+            copies.append(copy)
+    assert len(copies) > 300
+    later = {copy for _, copy, _ in minhash.pairs([*texts, *copies], 0.85)}
+    assert sum(n >= len(texts) for n in later) >= 0.97 * len(copies)
