@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jessy_build.validators import Finding
 
 name = "validate"
-version = 2
+version = 3
 holds = always
 
 SHOWN = 10
@@ -81,8 +81,17 @@ def run(job: Job) -> Facts:
     write_jsonl(job.out / "examples.jsonl", kept)
     rows = [json.dumps(asdict(finding), ensure_ascii=False) + "\n" for finding in findings]
     (job.out / "findings.jsonl").write_text("".join(rows), encoding="utf-8")
-    rules = dict(Counter(finding.rule for finding in findings))
-    return {"rows": len(kept), "rejected": len(examples) - len(kept), "by_rule": rules}
+    return {
+        "rows": len(kept),
+        "rejected": len(examples) - len(kept),
+        "by_rule": _by_rule(findings, "error"),
+        "warned": _by_rule(findings, "warning"),
+        "warnings": [_line(f) for f in findings if f.severity == "warning"][:SHOWN],
+    }
+
+
+def _by_rule(findings: "Sequence[Finding]", severity: str) -> dict[str, int]:
+    return dict(Counter(finding.rule for finding in findings if finding.severity == severity))
 
 
 def _rejected(findings: "Sequence[Finding]", bad: int, rows: int) -> StepError:
@@ -102,4 +111,6 @@ def _line(finding: "Finding") -> str:
 
 def summary(facts: Facts) -> str:
     rejected = f", {facts['rejected']} rejected" if facts["rejected"] else ", none rejected"
-    return f"{facts['rows']} rows{rejected}"
+    warned = sum(facts.get("warned", {}).values())
+    warnings = f", {warned} warning{'s' if warned > 1 else ''}" if warned else ""
+    return f"{facts['rows']} rows{rejected}{warnings}"
