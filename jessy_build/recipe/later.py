@@ -37,9 +37,6 @@ LATER: Mapping[str, Later] = {
     "categories.*.sources": Later(
         "write rows about files", "put what a row shall be about into the topics' own variables"
     ),
-    "dataset.validate.near_duplicate": Later(
-        "find questions that are nearly the same", "duplicates: true finds those that are the same"
-    ),
     "dataset.validate.language": Later(
         "tell the language of an answer", "ask for it in the prompt: {{ language_name }}"
     ),

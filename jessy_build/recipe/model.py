@@ -251,8 +251,10 @@ class Validation(Config):
     """A row that says its iterations has as many as its complexity level says."""
     min_chars: Annotated[int, Field(ge=0)] = 1
     """Characters an answer has at least, spaces at its ends not counted."""
-    near_duplicate: Share | None = Field(default=None, exclude=True)
-    """Two questions are too much alike when this share of their word triples is the same."""
+    near_duplicate: Annotated[float, Field(ge=0.5, le=1)] | None = None
+    """Two questions are too much alike when this share of them is the same, 0.85 for example: of
+    their pieces of three letters, in lower case. Numbers that differ make two questions. Nor may a
+    row ask what `evaluate.prompts` asks, unless that prompt says `seen: true`."""
     language: bool = Field(default=False, exclude=True)
     """An answer is in the language that its row says."""
     on_reject: Literal["drop", "fail", "replace"] = "fail"

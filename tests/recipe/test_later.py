@@ -19,7 +19,6 @@ WRITTEN = {
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
     "teachers.*.kind=mlx": "teachers.near={kind: mlx, model: small}",
     "categories.*.sources": "categories.smalltalk.sources={files: [a.rs]}",
-    "dataset.validate.near_duplicate": "dataset.validate.near_duplicate=0.85",
     "dataset.validate.language": "dataset.validate.language=true",
     "dataset.validate.on_reject=replace": "dataset.validate.on_reject=replace",
     "train.early_stop": "train.early_stop={patience: 3}",

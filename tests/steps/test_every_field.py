@@ -131,6 +131,7 @@ dataset:
     roles: true
     complexity: true
     min_chars: 1
+    near_duplicate: 0.9
     on_reject: drop
   marker: "[{{ iterations }}] "
   enhance:
@@ -272,6 +273,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "dataset.validate.roles": ("false", "validate"),
     "dataset.validate.complexity": ("false", "validate"),
     "dataset.validate.min_chars": ("2", "validate"),
+    "dataset.validate.near_duplicate": ("0.8", "validate"),
     "dataset.validate.on_reject": ("fail", "validate"),
     "dataset.marker": ('"({{ iterations }}) "', "assemble"),
     "train.lora.rank": ("4", "train"),
@@ -310,7 +312,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "modelfile.parameters.stop": ('["<stop>"]', "deploy"),
     "deploy.ollama.model": ("renamed", "deploy"),
     "deploy.ollama.quantize": ("q4_K_M", "deploy"),
-    "evaluate.prompts": ("questions.jsonl", "evaluate"),
+    "evaluate.prompts": ("questions.jsonl", "validate evaluate"),
     "evaluate.max_tokens": ("3", "evaluate"),
 }
 
@@ -512,27 +514,27 @@ EDITS: Mapping[str, Edit] = {
     ),
     "a prompt of the evaluation changed": edit(
         replace("evaluate.jsonl", ("selam", "merhaba")),
-        "evaluate",
+        "validate evaluate",
         ("evaluate.prompts", "evaluate.jsonl:3"),
     ),
     "a prompt of the evaluation added": edit(
         append("evaluate.jsonl", '{"prompt": "naber", "language": "tr"}\n'),
-        "evaluate",
+        "validate evaluate",
         ("evaluate.prompts", "evaluate.jsonl:4"),
     ),
     "a prompt of the evaluation removed": edit(
         replace("evaluate.jsonl", ('{"prompt": "hello"}\n', "")),
-        "evaluate",
+        "validate evaluate",
         ("evaluate.prompts", "evaluate.jsonl:2"),
     ),
     "what a prompt of the evaluation is": edit(
         replace("evaluate.jsonl", ('"selam"', '"selam", "seen": true')),
-        "evaluate",
+        "validate evaluate",
         ("evaluate.prompts", "evaluate.jsonl:3"),
     ),
     "prompts of the evaluation written in the recipe": edit(
         replace("recipe.yaml", ("prompts: evaluate.jsonl", "prompts: [selam]")),
-        "evaluate report",
+        "validate evaluate report",
         ("evaluate.prompts", recipe_line("  prompts: evaluate.jsonl")),
     ),
     "a file of the base": edit(
@@ -548,7 +550,7 @@ EDITS: Mapping[str, Edit] = {
     ),
     "no evaluation": edit(
         replace("recipe.yaml", ("evaluate:\n  prompts: evaluate.jsonl\n  max_tokens: 2\n", "")),
-        "report",
+        "validate report",
         ("evaluate", "recipe.yaml"),
     ),
 }
