@@ -92,7 +92,7 @@ def run(job: Job) -> Facts:
     import asyncio
 
     asking = job.step.payload
-    counts = asyncio.run(_ask_all(job, asking))
+    counts = asyncio.run(ask_all(job, asking))
     if counts.short:
         raise _shortfall(asking, counts)
     measured: Counter[str] = Counter()
@@ -125,7 +125,7 @@ class Counts:
     new: int = 0
 
 
-async def _ask_all(job: Job, asking: Asking) -> Counts:
+async def ask_all(job: Job, asking: Asking) -> Counts:
     """After a failure nothing new is asked, and what is under way is waited for: it is being paid
     for, so it is kept."""
     import asyncio
@@ -284,7 +284,7 @@ class _Desk:
             return await self._keep(request, reply, cell, ordinal)
 
     async def _keep(self, request: Request, reply: Reply, cell: Cell, ordinal: int) -> str:
-        problem = _problem(reply, self.asking.questions.turns(cell, ordinal))
+        problem = why_unusable(reply, self.asking.questions.turns(cell, ordinal))
         stem = cell.stem(ordinal)
         await self.journal.add(
             Answer(stem, request.sample, request.attempt, not problem, reply.plain),
@@ -310,7 +310,7 @@ class _Desk:
             self.job.progress(counts.filled, counts.total, "items", f"{counts.asked} asked")
 
 
-def _problem(reply: Reply, turns: int) -> str:
+def why_unusable(reply: Reply, turns: int) -> str:
     """Why this answer cannot become an example; empty when it can."""
     if reply.stop != "end":
         return {"length": "cut off", "refusal": "refused"}[reply.stop]

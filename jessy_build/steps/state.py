@@ -52,7 +52,7 @@ class Told:
     recipe: str
     version: str
     status: str
-    """done, nothing to do, failed, interrupted, running, or killed."""
+    """done, nothing to do, failed, interrupted, running, killed, or previewed."""
     started: float
     seconds: float | None
     at: tuple[str, ...]
