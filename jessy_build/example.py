@@ -10,6 +10,8 @@ from jessy_build import digest
 
 Role = Literal["system", "user", "assistant"]
 Stop = Literal["end", "length", "refusal"]
+Mended = Literal["", "corrected", "repaired"]
+"""Whether an answer that could not be read was put right by its teacher, or by us."""
 
 
 BATCH = "batch_"
@@ -97,6 +99,7 @@ class Reply(NamedTuple):
     seconds: float
     model: str
     request: str
+    mended: Mended = ""
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -114,6 +117,7 @@ class Origin(NamedTuple):
     teacher: str
     source: str
     """`file.jsonl:12` for a curated row, the request's digest for a generated one."""
+    mended: Mended = ""
 
 
 class Example(NamedTuple):

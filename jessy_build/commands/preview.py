@@ -8,6 +8,7 @@ from jessy_build.commands import FAILED, OK, OVER_BUDGET, build, recipe
 
 if TYPE_CHECKING:
     from jessy_build.console import Console
+    from jessy_build.diagnostics import StepError
     from jessy_build.engine.events import Event
 
 HELP = "show some prompts of each category as the teacher gets them, and what it answers"
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace, console: "Console") -> int:
     names = preview.categories(workspace, args.category)
     chosen = preview.choose(workspace, names, args.n)
     began = time.time()
-    problems = {}
+    asked = 0
+    problems: dict[str, StepError] = {}
     if args.ask:
         from jessy_build.steps import capped, preview_asking
 
@@ -48,10 +50,10 @@ def run(args: argparse.Namespace, console: "Console") -> int:
                 console.emit(event)
 
         budget = capped.budget([workspace], args.max_usd)
-        problems = preview_asking.ask(workspace, chosen, budget, emit)
+        asked, problems = preview_asking.ask(workspace, chosen, budget, emit)
         console.line()
     told = [Problem(name, error.problem, error.hint) for name, error in problems.items()]
-    document = preview.document(workspace, names, chosen, began, told)
+    document = preview.document(workspace, names, chosen, began, asked, told)
     if args.json:
         console.json_document(preview.to_json(document))
     for line in preview.lines(document):

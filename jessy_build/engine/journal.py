@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class _Entry:
     answer: Answer
     question: Mapping[str, Any]
-    spent: Spent
+    spent: Spent | None
     done: "asyncio.Future[None]"
 
 
@@ -36,7 +36,7 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._writer = threading.Thread(target=self._write_all, name="answers", daemon=True)
 
-    async def add(self, answer: Answer, question: Mapping[str, Any], spent: Spent) -> None:
+    async def add(self, answer: Answer, question: Mapping[str, Any], spent: Spent | None) -> None:
         """OSError when the disk refuses; nothing of the group is then recorded."""
         import asyncio
 
@@ -77,7 +77,7 @@ class Journal:
             self._answers.add(
                 [entry.answer for entry in group],
                 {entry.answer.stem: entry.question for entry in group},
-                [entry.spent for entry in group],
+                [entry.spent for entry in group if entry.spent is not None],
             )
         except Exception as raised:
             error = raised

@@ -14,7 +14,7 @@ from jessy_build.example import BATCH
 from jessy_build.plan.step import Step
 from jessy_build.steps import items, prices
 from jessy_build.steps.builds import Workspace
-from jessy_build.steps.generate import TRIES, Asking
+from jessy_build.steps.desk import TRIES, Asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Estimate:
     output_tokens: float | None = None
     dollars: float | None = None
     dollars_at_most: float | None = None
-    """When every answer is as long as it may be, and every item needs all its tries."""
+    """When every answer is as long as it may be, and every item needs all its tries, each with a
+    correction."""
     seconds: float | None = None
     memory: int | None = None
     """Bytes that all processes together held at the fullest moment."""
@@ -114,7 +115,7 @@ class _History:
             if open_items and table is not None:
                 # A cell's prompts differ by a number at most: one of them tells their length.
                 request = questions.request(cell, open_items[-1])
-                most += len(open_items) * prices.at_most(table, request)
+                most += len(open_items) * prices.of_a_try(table, request)
         known = Estimate(items=questions.rows, prompts=questions.distinct, to_ask=to_ask)
         if not to_ask:
             return replace(known, dollars=0, dollars_at_most=0, seconds=0)

@@ -13,9 +13,9 @@ from jessy_build import digest, teachers
 from jessy_build.diagnostics import UsageError, near
 from jessy_build.engine.answers import Answer, Answers
 from jessy_build.example import Message, Reply, Request
-from jessy_build.steps import generate, items, prices
+from jessy_build.steps import desk, items, prices
 from jessy_build.steps.builds import Workspace
-from jessy_build.steps.generate import TRIES, Asking
+from jessy_build.steps.desk import TRIES, Asking
 from jessy_build.steps.items import Cell, Questions
 
 
@@ -138,7 +138,8 @@ def choose(workspace: Workspace, names: Sequence[str], count: int) -> list[Chose
         config = recipe.teachers[teacher]
         if config.kind != "curated":
             every = items.questions(workspace.loaded, name, ledger)
-            found.append(Chosen(name, Asking(config, teacher, spread(every, count))))
+            some = spread(every, count)
+            found.append(Chosen(name, Asking(config, teacher, some, in_batches=False)))
     return found
 
 
@@ -169,6 +170,7 @@ def document(
     names: Sequence[str],
     chosen: Sequence[Chosen],
     since: float,
+    asked: int = 0,
     problems: Sequence[Problem] = (),
 ) -> Document:
     """With what was answered so far; an answer is new if it was made after that moment."""
@@ -182,7 +184,6 @@ def document(
         else:
             rows = items.picked(workspace.loaded, name).rows
             told.append(Category(name, recipe.categories[name].teacher, "curated", "", rows, 0, ()))
-    every = [answer for found in answers.values() for tries in found.values() for answer in tries]
     return Document(
         format=1,
         recipe=workspace.id,
@@ -190,7 +191,7 @@ def document(
         version=recipe.version,
         categories=tuple(told),
         usd_at_most=_at_most(told),
-        asked=sum(answer.made_at >= since for answer in every),
+        asked=asked,
         problems=tuple(problems),
     )
 
@@ -249,7 +250,7 @@ def _prompt(
         messages=tuple(map(_plain, request.messages)),
         answer_shape=_shape(request),
         max_tokens=request.max_tokens,
-        usd_at_most=None if table is None else prices.at_most(table, request),
+        usd_at_most=None if table is None else prices.of_a_try(table, request),
         answer=_answered(tries, questions.turns(cell, ordinal), since) if tries else None,
     )
 
@@ -259,7 +260,7 @@ def _answered(tries: Sequence[Answer], turns: int, since: float) -> Answered:
     reply = Reply.of(answer.reply)
     return Answered(
         usable=answer.usable,
-        problem="" if answer.usable else generate.why_unusable(reply, turns),
+        problem="" if answer.usable else desk.why_unusable(reply, turns),
         messages=tuple(map(_plain, teachers.parse(reply.text, turns))) if answer.usable else (),
         text="" if answer.usable else reply.text,
         tries=len(tries),

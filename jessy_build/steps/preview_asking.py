@@ -20,8 +20,9 @@ from jessy_build.steps.preview import Chosen
 
 def ask(
     workspace: Workspace, chosen: Sequence[Chosen], budget: Budget, emit: Callable[[Event], None]
-) -> dict[str, StepError]:
-    """What went wrong, by category. What was answered until then is kept."""
+) -> tuple[int, dict[str, StepError]]:
+    """How many requests were answered, and what went wrong, by category. What was answered until
+    then is kept."""
     import asyncio
 
     began = time.monotonic()
@@ -29,9 +30,11 @@ def ask(
     gates = Pools(pools(workspace.loaded.recipe))
     try:
         jobs = [_job(workspace, one, memory.build, gates, budget, emit) for one in chosen]
-        return asyncio.run(_ask(jobs, chosen))
+        problems = asyncio.run(_ask(jobs, chosen))
     finally:
         memory.end(past.PREVIEWED, time.monotonic() - began, {})
+    spent = workspace.store.ledger.answers.spent(memory.build)
+    return int(sum(entry.measures.get("requests", 0) for entry in spent)), problems
 
 
 async def _ask(jobs: Sequence[Job], chosen: Sequence[Chosen]) -> dict[str, StepError]:

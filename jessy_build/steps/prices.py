@@ -44,6 +44,12 @@ def _one_way(prices: Mapping[str, float], measures: Mapping[str, float], before:
     )
 
 
+def of_a_try(prices: Mapping[str, float], request: Request) -> float:
+    """What it can cost to ask once and to have the answer put right: that is sent back whole."""
+    back = prices["input"] * (request.max_tokens + AROUND) / MILLION
+    return 2 * at_most(prices, request) + back
+
+
 def at_most(prices: Mapping[str, float], request: Request) -> float:
     """What one try of it can cost: a text has at most as many tokens as bytes."""
     dearest = max(prices["input"], prices.get("cached_input", 0))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from jessy_build import digest
 from jessy_build.engine.answers import Answer
 from jessy_build.engine.ledger import Artifact
+from jessy_build.example import Mended
 from jessy_build.steps import stored_rows
 from jessy_build.steps.past import Past
 from jessy_build.steps.stored_rows import Row
@@ -30,6 +31,8 @@ class Asked:
     answered_at: float
     seconds: float
     usage: Mapping[str, int]
+    mended: Mended
+    """Not empty for an answer that could not be read as it came."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ def _asked_of(answer: Answer, question: Mapping[str, Any], source: str) -> Asked
         answered_at=answer.made_at,
         seconds=reply["seconds"],
         usage={name: count for name, count in reply["usage"].items() if count},
+        mended=reply.get("mended", ""),
     )
 
 

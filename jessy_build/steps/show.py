@@ -63,6 +63,9 @@ def _answer(asked: Asked) -> Iterator[tuple[str, str]]:
     yield ("model", f"{model}{other} of {asked.provider}")
     draw = f"sample {asked.sample}" + (f", attempt {asked.attempt + 1}" if asked.attempt else "")
     yield ("request", f"{asked.request}   {draw}")
+    if asked.mended:
+        how = {"corrected": "its teacher put it right", "repaired": "its JSON was repaired here"}
+        yield (asked.mended, f"the first answer could not be read; {how[asked.mended]}")
     usage = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in asked.usage.items())
     yield ("answered", f"{past.moment(asked.answered_at)} in {asked.seconds:.1f} s   {usage}")
 

@@ -10,7 +10,7 @@ from jessy_build.engine.store import Store
 from jessy_build.plan import rows
 from jessy_build.plan.rows import Label, Row
 from jessy_build.steps import items
-from jessy_build.steps.generate import Asking
+from jessy_build.steps.desk import Asking
 from jessy_build.steps.sides import Side
 
 FILE = "examples.jsonl"

@@ -17,7 +17,7 @@ from jessy_build.engine.ledger import Build
 from jessy_build.steps import past as pasts
 from jessy_build.steps import spending
 from jessy_build.steps.builds import Workspace
-from jessy_build.steps.generate import Asking
+from jessy_build.steps.desk import Asking
 from jessy_build.steps.past import Past
 from jessy_build.steps.spending import Spending
 

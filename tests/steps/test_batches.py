@@ -289,6 +289,20 @@ def test_a_batch_that_the_account_does_not_know_is_told_and_asked_anew_only_on_d
     assert len(server.single) == ROWS
 
 
+def test_a_preview_asks_at_once_and_nothing_that_waits_in_a_batch(
+    tmp_path: Path, server: BatchesServer
+) -> None:
+    project = make(tmp_path, server)
+    shown = project.run("preview", "recipe.yaml", "-n", "2", "--ask")
+    assert shown.code == 0, shown.out + shown.err
+    assert (len(server.single), len(server.batches)) == (2, 0)
+    kill_when(project, server, f"{ROOT}/msgbatch_01", "GET")
+    assert project.run("preview", "recipe.yaml", "-n", "4", "--ask").code == 0
+    assert len(server.single) == 2
+    built(project)
+    assert server.answered == ROWS
+
+
 def test_a_budget_holds_a_batch_back_that_could_pass_it(
     tmp_path: Path, server: BatchesServer
 ) -> None:

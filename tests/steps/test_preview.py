@@ -110,7 +110,7 @@ def test_each_prompt_is_told_as_it_is_sent(
         assert system == {"role": "system", "content": body["system"]}
         assert prompt["max_tokens"] == body["max_tokens"] == 100
         # Prices of $1000 and $5000 per million: 100 tokens out are $0.5, and what is sent costs too
-        assert 0.5 < prompt["usd_at_most"] < 4
+        assert 1 < prompt["usd_at_most"] < 8
 
 
 def test_they_lie_far_apart_and_not_all_in_the_first_cell(
@@ -178,7 +178,8 @@ def test_an_answer_that_cannot_be_used_is_shown_with_the_reason(tmp_path: Path) 
         (prompt,) = prompts(document)
         assert prompt["answer"]["text"] == "Sure! Here is one:"
         assert not prompt["answer"]["usable"] and "JSON" in prompt["answer"]["problem"]
-        assert document["asked"] == prompt["answer"]["tries"] == server.count == 3
+        assert document["asked"] == server.count == 6, "each with a correction"
+        assert prompt["answer"]["tries"] == 3
         done = good(project.run("preview", "recipe.yaml", "deep", "-n", "1"))
         assert "not usable:" in done.out and "Sure! Here is one:" in done.out
 
