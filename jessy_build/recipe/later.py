@@ -40,9 +40,6 @@ LATER: Mapping[str, Later] = {
     "teachers.*.batch": Later(
         "ask through Message Batches", "leave it out: each answer is asked, and kept, by itself"
     ),
-    "categories.*.sources": Later(
-        "write rows about files", "put what a row shall be about into the topics' own variables"
-    ),
     "dataset.enhance": Later("put phrases into answers", "ask for them in the prompt"),
     "dataset.validate.near_duplicate": Later(
         "find questions that are nearly the same", "duplicates: true finds those that are the same"

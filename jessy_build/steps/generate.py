@@ -304,7 +304,7 @@ def _examples(job: Job, asking: Asking, measured: Counter[str]) -> Iterator[Exam
         for ordinal in range(cell.rows):
             reply = replies[cell.stem(ordinal), cell.sample(ordinal)]
             measured.update({k: v for k, v in reply.usage.plain.items() if v})
-            origin = Origin(asking.teacher, reply.request)
+            origin = Origin(asking.teacher, reply.request, asking.questions.cited(cell, ordinal))
             slot = asking.questions.slot(cell, ordinal)
             turns = asking.questions.turns(cell, ordinal)
             yield _example(slot, teachers.parse(reply.text, turns), origin)

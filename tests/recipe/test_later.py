@@ -20,7 +20,6 @@ WRITTEN = {
     "teachers.*.kind=mlx": "teachers.near={kind: mlx, model: small}",
     "teachers.*.kind=openai": "teachers.far={kind: openai, model: large, host: 'http://x'}",
     "teachers.*.batch": "teachers.claude={kind: anthropic, model: claude, batch: true}",
-    "categories.*.sources": "categories.smalltalk.sources={files: [a.rs]}",
     "dataset.enhance": "dataset.enhance=[{kind: phrase, phrases: ['Hadi!'], chance: 0.3}]",
     "dataset.validate.near_duplicate": "dataset.validate.near_duplicate=0.85",
     "dataset.validate.language": "dataset.validate.language=true",

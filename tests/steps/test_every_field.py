@@ -315,6 +315,9 @@ ELSEWHERE = frozenset(
         *("model.Include.files", "model.Include.format", "model.Include.category"),
         *("model.Include.topic", "model.Include.language", "model.Include.complexity"),
         *("model.Include.own_labels", "model.Include.system"),
+        # In `test_sources`.
+        *("config.Sources.files", "config.Sources.unit", "config.Sources.max_tokens"),
+        "config.Sources.languages",
     )
 )
 """Fields that need more than another value in their line: in `EDITS`, or in a test of their own."""
