@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from jessy_build import sources
 from jessy_build.diagnostics import Diagnostic, Span, code
 from jessy_build.recipe import merge, paths
 from jessy_build.recipe.files import Files
 from jessy_build.recipe.paths import Found, Ground, PathProblem, Walk
 from jessy_build.recipe.text import UnreadableText, read_text
-from jessy_build.sources import languages
+from jessy_build.sources import cutting, languages
 from jessy_build.sources.config import Sources
 from jessy_build.sources.excerpt import Excerpt
 
@@ -72,7 +71,7 @@ def _excerpts(
     files: Files, category: str, config: Sources, path: Path, match: Found
 ) -> Iterator[Excerpt]:
     name = _name(path, files.ground)
-    if not sources.has_units(languages.of(name), config.unit):
+    if not cutting.has_units(languages.of(name), config.unit):
         _say(files, category, NO_UNITS, *_no_units(match.shown, config))
         return
     files.named.add(match.path)
@@ -82,7 +81,7 @@ def _excerpts(
         _tell(files, replace(error.diagnostic(match.shown), hint=LEAVE_OUT))
         return
     files.digests[name] = sha256
-    cut = sources.cut(text, name, config)
+    cut = cutting.cut(text, name, config)
     if cut.broken:
         _warn_of_broken(files, match, cut.broken)
     yield from cut.excerpts
@@ -97,7 +96,7 @@ def _say(files: Files, category: str, problem_code: str, problem: str, hint: str
 
 
 def _no_units(shown: str, config: Sources) -> tuple[str, str]:
-    known = sorted(sources.SUPPORTED[config.unit] or ())
+    known = sorted(cutting.SUPPORTED[config.unit] or ())
     names = ", ".join(languages.LANGUAGES[word].name for word in known)
     few = f"[{', '.join(known)}]" if len(known) > 1 else f"[{known[0]}]"
     return (

@@ -2,13 +2,13 @@
 
 import pytest
 
-from jessy_build import sources
+from jessy_build.sources import cutting
 from jessy_build.sources.config import Sources
 from jessy_build.sources.excerpt import Excerpt
 
 
 def cut(file: str, text: str) -> list[Excerpt]:
-    return list(sources.cut(text, file, Sources(files=("x",), unit="function")).excerpts)
+    return list(cutting.cut(text, file, Sources(files=("x",), unit="function")).excerpts)
 
 
 def places(file: str, text: str) -> list[str]:
@@ -245,7 +245,7 @@ def test_every_excerpt_stands_in_its_lines_and_is_known_by_its_name(file: str) -
 @pytest.mark.parametrize("file", ALL)
 def test_an_empty_file_has_no_function_and_no_error(file: str) -> None:
     for text in ("", "\n\n"):
-        assert sources.cut(text, file, Sources(files=("x",), unit="function")) == ((), ())
+        assert cutting.cut(text, file, Sources(files=("x",), unit="function")) == ((), ())
 
 
 TORN = {
@@ -259,7 +259,7 @@ TORN = {
 
 @pytest.mark.parametrize("file", TORN)
 def test_a_syntax_error_costs_the_function_that_it_stands_in_and_is_told(file: str) -> None:
-    found = sources.cut(TORN[file], file, Sources(files=("x",), unit="function"))
+    found = cutting.cut(TORN[file], file, Sources(files=("x",), unit="function"))
     names = [excerpt.name for excerpt in found.excerpts]
     assert "one" in names and "torn" not in names and found.broken
     assert "two" in names or file == "a.go", "an open brace of Go takes the rest along"

@@ -1,13 +1,13 @@
 """Markdown by headings, text by paragraphs, anything by size."""
 
-from jessy_build import sources
+from jessy_build.sources import cutting
 from jessy_build.sources.config import Sources, Unit
 from jessy_build.sources.excerpt import Excerpt
 
 
 def cut(file: str, text: str, unit: Unit, max_tokens: int = 1000) -> list[Excerpt]:
     return list(
-        sources.cut(text, file, Sources(files=("x",), unit=unit, max_tokens=max_tokens)).excerpts
+        cutting.cut(text, file, Sources(files=("x",), unit=unit, max_tokens=max_tokens)).excerpts
     )
 
 
