@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 TEXTS = "sources (excerpts)"
 """What the texts are called among what a step is about."""
+MOST_NOTED = 1 << 18
+"""Characters of a category's excerpts."""
 Place = tuple[str, str, str]
 """Topic, language and level."""
 
@@ -87,8 +89,11 @@ def _weights(
 
 
 def about(loaded: "LoadedRecipe", category: str) -> dict[str, Any]:
-    """The text of each excerpt by its name, to tell which one was edited."""
+    """The text of each excerpt by its name, to tell which one was edited, and where. Of very many
+    their digests: it is noted with every artifact."""
     found = loaded.opened.excerpts.get(category, ())
     if not found:
         return {}
-    return {f"categories.{category}.{TEXTS}": {excerpt.key: excerpt.text for excerpt in found}}
+    few = sum(len(excerpt.text) for excerpt in found) <= MOST_NOTED
+    texts = {excerpt.key: excerpt.text if few else excerpt.digest for excerpt in found}
+    return {f"categories.{category}.{TEXTS}": texts}

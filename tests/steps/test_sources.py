@@ -154,6 +154,21 @@ def test_a_plan_names_the_function_and_the_line_that_were_edited(
     assert "12 items" in out and f"{rows} to ask" in out
 
 
+def test_of_very_many_words_only_the_function_and_its_place_are_told(
+    project: Project, asks: Asks
+) -> None:
+    text = (project.root / "src/a.py").read_text()
+    padding = "".join(function(f"unused{n}", f"return '{'x' * 3000}'") for n in range(90))
+    (project.root / "src/a.py").write_text(text + padding)
+    assert asks() > 0
+    (name,) = set(explained(asks, last=1))
+    rewrite(project, "src/a.py", f"def {name}():", f"def {name}(a):")
+    out = project.run("plan", "recipe.yaml").out
+    assert f"categories.code.sources ({name}) changed" in out
+    line = (project.root / "src/a.py").read_text().partition(f"def {name}(")[0].count("\n") + 1
+    assert f"src/a.py:{line}" in out and len(out) < 3000
+
+
 @pytest.mark.parametrize(
     ("field", "old", "new"),
     [
