@@ -4,19 +4,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from jessy_build.diagnostics import Diagnostic, Span, code
+from jessy_build.diagnostics import Diagnostic, Span
 from jessy_build.recipe import merge, paths
 from jessy_build.recipe.files import Files
 from jessy_build.recipe.paths import Found, Ground, PathProblem, Walk
+from jessy_build.recipe.sourced import BROKEN, CUT_OFF, NO_EXCERPT, NO_UNITS
 from jessy_build.recipe.text import UnreadableText, read_text
 from jessy_build.sources import cutting, languages
 from jessy_build.sources.config import Sources
 from jessy_build.sources.excerpt import Excerpt
-
-NO_EXCERPT = code("R290", "the files of `sources` hold nothing to write about")
-NO_UNITS = code("R291", "a file of `sources` has no such units")
-CUT_OFF = code("R293", "an excerpt is longer than `max_tokens`")
-BROKEN = code("R294", "functions with a syntax error are left out")
 
 PASSED_OVER = frozenset(
     ("node_modules", "target", "venv", "site-packages", "__pycache__", "build", "builds", "dist")

@@ -9,7 +9,11 @@ from jessy_build.recipe.placed import IDLE, placed
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
 
+NO_EXCERPT = code("R290", "the files of `sources` hold nothing to write about")
+NO_UNITS = code("R291", "a file of `sources` has no such units")
 UNREAD_SOURCE = code("R292", "a prompt does not read its category's sources")
+CUT_OFF = code("R293", "an excerpt is longer than `max_tokens`")
+BROKEN = code("R294", "functions with a syntax error are left out")
 
 
 def files_are_read_by_a_prompt(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
