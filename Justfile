@@ -84,7 +84,7 @@ fix: _install_dev
 
 # Take newer versions of everything, within the limits of pyproject.toml
 lock: _uv
-    uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra mlx pyproject.toml -o requirements.txt
+    uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra mlx --extra sources pyproject.toml -o requirements.txt
     uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra mlx --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 # Generate what is generated: schemas, the reference of recipes and the table of errors

@@ -111,13 +111,40 @@ class Reply(NamedTuple):
         return cls(**{**row, "usage": Usage(**row["usage"])})
 
 
+class Cited(NamedTuple):
+    """The part of a file that an example was written about."""
+
+    path: str
+    lines: str
+    """Where it stood when the row was made: `10-24`."""
+    name: str
+    sha256: str
+    """Of its text."""
+
+
 class Origin(NamedTuple):
     """Where an example comes from: a teacher's request, or a line of a file."""
 
     teacher: str
     source: str
     """`file.jsonl:12` for a curated row, the request's digest for a generated one."""
+    excerpt: Cited | None = None
     mended: Mended = ""
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Without what says nothing, so that most rows are as short as ever."""
+        said: dict[str, Any] = {"teacher": self.teacher, "source": self.source}
+        if self.excerpt:
+            said["excerpt"] = self.excerpt._asdict()
+        return {**said, "mended": self.mended} if self.mended else said
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Origin":
+        """From what `plain` made of one."""
+        excerpt = row.get("excerpt")
+        cited = Cited(**excerpt) if excerpt else None
+        return cls(row["teacher"], row["source"], cited, row.get("mended", ""))
 
 
 class Example(NamedTuple):
@@ -142,14 +169,14 @@ def example_id(category: str, messages: Iterable[Message]) -> str:
 def to_line(example: Example) -> str:
     row = example._asdict()
     row["messages"] = [message._asdict() for message in example.messages]
-    row["origin"] = example.origin._asdict()
+    row["origin"] = example.origin.plain
     return json.dumps(row, ensure_ascii=False, separators=(", ", ": "))
 
 
 def from_line(line: str) -> Example:
     row = json.loads(line)
     row["messages"] = tuple(Message(**m) for m in row["messages"])
-    row["origin"] = Origin(**row["origin"])
+    row["origin"] = Origin.of(row["origin"])
     return Example(**row)
 
 

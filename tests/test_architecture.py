@@ -13,7 +13,7 @@ LEAVES = {
 }
 CAPABILITIES = {
     *("teachers", "validators", "enhancers", "trainers", "packaging"),
-    *("runtimes", "evaluators", "bases", "reports"),
+    *("runtimes", "evaluators", "bases", "reports", "sources"),
 }
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),

@@ -2,7 +2,7 @@
 
 import json
 
-from jessy_build.example import Example, Message, Origin, Reply, Usage, from_line, to_line
+from jessy_build.example import Cited, Example, Message, Origin, Reply, Usage, from_line, to_line
 
 ROW = Example(
     id="0123456789abcdef",
@@ -19,13 +19,16 @@ REPLY = Reply("{}", "length", Usage(11, 7, 3, 1), 0.25, "claude-haiku-5-5", "f" 
 
 def test_a_row_comes_back_from_its_line() -> None:
     assert from_line(to_line(ROW)) == ROW
+    about = Cited("src/a.rs", "10-24", "Pair::first", "0" * 64)
+    written = ROW._replace(origin=Origin("claude", "f" * 64, about))
+    assert from_line(to_line(written)) == written
 
 
 def test_a_line_holds_every_field_in_its_order() -> None:
     row = json.loads(to_line(ROW))
     assert list(row) == list(Example._fields)
     assert list(row["messages"][1]) == list(Message._fields)
-    assert list(row["origin"]) == list(Origin._fields)
+    assert list(row["origin"]) == ["teacher", "source"], "an excerpt only where there is one"
     assert "sor kanka ✨" in to_line(ROW)
 
 

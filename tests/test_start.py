@@ -13,6 +13,7 @@ from tests.steps.project import REPOSITORY, Project
 HEAVY = {
     *("mlx", "numpy", "transformers", "tokenizers", "huggingface_hub", "gguf"),
     *("anthropic", "ollama", "openai", "httpx", "httpx2", "http.client", "fsspec", "s3fs", "rich"),
+    *("tree_sitter", "json_repair", "asyncio"),
 }
 SLOW = {"asyncio", "concurrent.futures", "importlib.metadata", "logging", "subprocess", "tempfile"}
 TEMPLATES = {"jinja2", "markupsafe"}

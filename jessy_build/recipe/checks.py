@@ -20,6 +20,7 @@ from jessy_build.recipe import (
     matrix,
     quotas,
     scalars,
+    sourced,
     surroundings,
     templates,
     tree,
@@ -444,6 +445,8 @@ def prompts_can_be_rendered(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     told: set[tuple[str, int, str]] = set()
     left = MAX_TRIED
     for name, template in loaded.templates.items():
+        if not sourced.can_be_rendered(loaded, name):
+            continue
         for variables in _samples(loaded, name):
             try:
                 templates.render(template, variables)
@@ -488,6 +491,7 @@ def _samples(loaded: "LoadedRecipe", name: str) -> Iterator[dict[str, Any]]:
             system=loaded.system,
             ordinal=0,
             turns=turns_of(category, topic, 0),
+            source=sourced.longest(loaded, name),
         )
 
 
@@ -657,6 +661,7 @@ CHECKS: tuple[Check, ...] = (
     files_hold_enough,
     rows_have_one_category,
     included_rows_have_a_category,
+    sourced.files_are_read_by_a_prompt,
 )
 
 

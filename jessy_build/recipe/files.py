@@ -22,6 +22,7 @@ from jessy_build.teachers.curated import Read, Row
 
 if TYPE_CHECKING:
     from jessy_build.formats.reading import Reading
+    from jessy_build.sources.excerpt import Excerpt
 
 NOT_A_PROMPT = code("R501", "a line is no evaluation prompt")
 
@@ -75,6 +76,10 @@ class Files:
     """Curated teachers that have more rows than could be read."""
     included: dict[str, Included] = field(default_factory=dict)
     """Files of other tools, by the name that rows carry."""
+    excerpts: "dict[str, tuple[Excerpt, ...]]" = field(default_factory=dict)
+    """Of each category that has sources: what its rows are written about."""
+    folders: set[Path] = field(default_factory=set)
+    """Every folder that was looked through for sources: a new file changes its times."""
     base_path: Found | None = None
     digests: dict[str, str] = field(default_factory=dict)
     named: set[Path] = field(default_factory=set)
@@ -123,6 +128,7 @@ def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> File
     _open_prompts(files)
     _open_rows(files)
     _open_included(files)
+    _open_sources(files)
     _open_chat_template(files)
     _open_base(files)
     _open_evaluation(files)
@@ -148,7 +154,8 @@ def _open_prompts(files: Files) -> None:
     for name, category in files.recipe.categories.items():
         if category.prompt is not None:
             place = ("categories", name, "prompt")
-            template = _template(files, place, category.prompt, templates.KNOWN)
+            known = templates.KNOWN + (("source",) if category.sources else ())
+            template = _template(files, place, category.prompt, known)
             if template is not None:
                 files.templates[name] = template
 
@@ -258,6 +265,14 @@ def _include(files: Files, index: int, block: Include, found: Found) -> None:
 
 TWICE = code("R270", "a data file is taken twice")
 TAKE_ONCE = "name each file once, under a teacher or in one block of dataset.include"
+
+
+def _open_sources(files: Files) -> None:
+    for name, category in files.recipe.categories.items():
+        if category.sources is not None and category.prompt is not None:
+            from jessy_build.recipe import cuttings
+
+            cuttings.open_all(files, name, category.sources)
 
 
 def _as_shown(files: Files, problem: Diagnostic) -> Diagnostic:

@@ -34,9 +34,6 @@ LATER: Mapping[str, Later] = {
     "teachers.*.kind=mlx": Later(
         "ask a model in its own process", "serve it with Ollama, and write kind: ollama"
     ),
-    "categories.*.sources": Later(
-        "write rows about files", "put what a row shall be about into the topics' own variables"
-    ),
     "dataset.validate.language": Later(
         "tell the language of an answer", "ask for it in the prompt: {{ language_name }}"
     ),

@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 from jessy_build.config import Config
 from jessy_build.enhancers import Config as Enhancer
 from jessy_build.packaging import config as serving
+from jessy_build.sources.config import Sources
 from jessy_build.teachers import Config as KnownTeacher
 from jessy_build.trainers import config as training
 
@@ -172,15 +173,6 @@ Topics = Annotated[
 ]
 
 
-class Sources(Config):
-    """Files that items are written about."""
-
-    files: Files
-    """Glob patterns, relative to the recipe."""
-    unit: Literal["file", "function", "paragraph"] = "file"
-    """What becomes the context of one item."""
-
-
 class Category(Config):
     """One kind of training rows: how many, from whom, about what."""
 
@@ -191,7 +183,8 @@ class Category(Config):
     prompt: File | None = None
     """The template (`.j2`) that asks for one row. Required unless the teacher is curated.
     It may read `category`, `topic`, `language`, `language_name`, `complexity`, `iterations`,
-    `words`, `seconds`, `turns`, `persona`, `system` and the row's number `ordinal`."""
+    `words`, `seconds`, `turns`, `persona`, `system`, the row's number `ordinal` and, where there
+    are `sources`, `source`."""
     languages: Annotated[dict[Language, Weight], Field(min_length=1)] | None = None
     """Shares that sum to 1, or rows that sum to `count`; rounded exactly, the largest remainders
     up (Hamilton's method). Default: Turkish; curated rows as they come."""
@@ -204,8 +197,10 @@ class Category(Config):
     turns: TurnCount | None = None
     """Pairs of user and assistant in a row that a teacher writes, or `{min, max}` of them.
     Default: 1; curated rows as they come."""
-    sources: Sources | None = Field(default=None, exclude=True)
-    """Files of which each unit becomes the context of one item."""
+    sources: Sources | None = None
+    """Files that the rows are written about: each row gets an excerpt of them. Every excerpt is
+    used before one is used twice; rows more than excerpts share them. A row keeps its excerpt while
+    that one is edited or moved in its file, and asks again where its text is another one."""
 
 
 def turns_of(category: Category, topic: Topic, ordinal: int) -> int:

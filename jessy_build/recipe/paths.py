@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -87,8 +87,17 @@ def resolve(text: str, folder: Folder, ground: Ground, *, want: str = "file") ->
     )
 
 
-def glob(pattern: str, folder: Folder, ground: Ground) -> list[Found]:
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """`passed_over` are names of folders that no wildcard enters; `seen` collects all others."""
+
+    passed_over: frozenset[str] = frozenset()
+    seen: set[Path] = field(default_factory=set)
+
+
+def glob(pattern: str, folder: Folder, ground: Ground, walk: Walk | None = None) -> list[Found]:
     """All files that match, in a fixed order. A wildcard matches no hidden name."""
+    walk = walk or Walk()
     if not MAGIC.search(pattern):
         return [resolve(pattern, folder, ground)]
     parts = PurePosixPath(pattern).parts
@@ -103,7 +112,7 @@ def glob(pattern: str, folder: Folder, ground: Ground) -> list[Found]:
         raise PathProblem(NOT_A_PATH, problem, expected="a pattern such as rows/**/*.jsonl")
     base = _inside(str(PurePosixPath(*parts[:at])), folder, ground)
     inner = Folder(base.path, base.shown)
-    found = [inner.join(name) for name in _walk(base.path, pattern, wanted)]
+    found = [inner.join(name) for name in _walk(base.path, pattern, wanted, walk)]
     for match in found:
         _check_inside(match.path.resolve(), ground, pattern)
     if not found:
@@ -115,17 +124,19 @@ def glob(pattern: str, folder: Folder, ground: Ground) -> list[Found]:
     return sorted(found, key=lambda match: match.path.as_posix())
 
 
-def _walk(base: Path, pattern: str, wanted: Sequence[str]) -> Iterator[str]:
+def _walk(base: Path, pattern: str, wanted: Sequence[str], walk: Walk) -> Iterator[str]:
     """Names below `base` that match. Follows no link to a folder: it might lead in a circle."""
     left = MAX_WALKED
     for folder, folders, files in os.walk(base):
         below = Path(folder).relative_to(base).parts
+        walk.seen.add(Path(folder))
         left -= len(folders) + len(files)
         if left < 0:
             problem = f"'{pattern}' looks through more than {MAX_WALKED:,} files"
             raise PathProblem(NOT_A_PATH, problem, hint="begin it with the name of a folder")
         deeper = "**" in wanted or len(below) + 1 < len(wanted)
-        folders[:] = sorted(f for f in folders if deeper and not f.startswith("."))
+        entered = walk.passed_over.isdisjoint
+        folders[:] = sorted(f for f in folders if deeper and f[0] != "." and entered((f,)))
         for file in sorted(files):
             names = (*below, file)
             if file.startswith(".") or is_lock(file):

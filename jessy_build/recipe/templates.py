@@ -179,9 +179,11 @@ def variables(
     system: str | None,
     ordinal: int,
     turns: int = 1,
+    source: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a prompt reads for one item: a value for each name in `KNOWN`."""
+    """What a prompt reads for one item: a value for each name in `KNOWN`, and `source` if any."""
     return {
+        **({} if source is None else {"source": source}),
         "category": category,
         "topic": {**topic.vars, "name": topic.name},
         "language": language,

@@ -116,7 +116,7 @@ class Workspace:
         source = bases.parse(self.loaded.recipe.base.model)
         files = {self.loaded.path, *(self.settings.project / name for name in self.loaded.files)}
         # Of a link both ends: it may be put elsewhere, and what it leads to be edited.
-        files |= self.loaded.opened.named
+        files |= self.loaded.opened.named | self.loaded.opened.folders
         if source.kind in ("path", "gguf"):
             local = self.loaded.origin("base.model") / source.fields["path"]
             files |= {local, *local.rglob("*")} if local.is_dir() else {local}

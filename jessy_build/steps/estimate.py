@@ -113,9 +113,10 @@ class _History:
             open_items = list(items.open_items(cell, answers))
             to_ask += len(open_items)
             if open_items and table is not None:
-                # A cell's prompts differ by a number at most: one of them tells their length.
-                request = questions.request(cell, open_items[-1])
-                most += len(open_items) * prices.of_a_try(table, request)
+                # A cell's prompts differ by a number at most, unless each is about another excerpt.
+                told = open_items if questions.dealt else open_items[-1:]
+                each_costs = [prices.of_a_try(table, questions.request(cell, n)) for n in told]
+                most += sum(each_costs) * len(open_items) / len(told)
         known = Estimate(items=questions.rows, prompts=questions.distinct, to_ask=to_ask)
         if not to_ask:
             return replace(known, dollars=0, dollars_at_most=0, seconds=0)

@@ -127,7 +127,8 @@ def _examples(job: Job, asking: Asking, measured: Counter[str]) -> Iterator[Exam
             reply = replies[cell.stem(ordinal), cell.sample(ordinal)]
             measured.update(reply.usage.measures)
             measured.update({reply.mended: 1} if reply.mended else {})
-            origin = Origin(asking.teacher, reply.request, reply.mended)
+            cited = asking.questions.cited(cell, ordinal)
+            origin = Origin(asking.teacher, reply.request, cited, reply.mended)
             slot = asking.questions.slot(cell, ordinal)
             turns = asking.questions.turns(cell, ordinal)
             yield _example(slot, teachers.parse(reply.text, turns), origin)

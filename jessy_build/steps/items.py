@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jessy_build import digest, teachers
 from jessy_build.engine.answers import Answers
 from jessy_build.engine.ledger import Ledger
-from jessy_build.example import Example, Origin, Request, example_id, request_digest
+from jessy_build.example import Cited, Example, Origin, Request, example_id, request_digest
+from jessy_build.steps import excerpts
+from jessy_build.steps.excerpts import Dealt
 from jessy_build.teachers import rows
 from jessy_build.teachers.rows import Row
 
@@ -65,6 +67,8 @@ class Questions:
     """Renders the prompt of one item, as attempt 0."""
     turns: Callable[[Cell, int], int]
     """Pairs of user and assistant in the answer for one item."""
+    dealt: Dealt | None = None
+    """Which excerpt each item is about, where the category has sources."""
 
     @property
     def rows(self) -> int:
@@ -77,18 +81,20 @@ class Questions:
 
     @property
     def digest(self) -> str:
-        """Of every item's name and question, in order."""
-        return digest.of_value(
-            [
-                [c.topic, c.language, c.level, c.rows, digest.of_value([c.stems, c.firsts])]
-                for c in self.cells
-            ]
-        )
+        """Of every item's name and question, in order; and what it is about, if that is a file."""
+        said = [
+            [c.topic, c.language, c.level, c.rows, digest.of_value([c.stems, c.firsts])]
+            for c in self.cells
+        ]
+        return digest.of_value([said, self.dealt.digest] if self.dealt else said)
 
     def slot(self, cell: Cell, ordinal: int) -> "Slot":
         from jessy_build.plan.slots import Slot
 
         return Slot(self.category, cell.topic, cell.language, cell.level, ordinal)
+
+    def cited(self, cell: Cell, ordinal: int) -> Cited | None:
+        return self.dealt.of(cell, ordinal).cited if self.dealt else None
 
     def find(self, topic: str, language: str, level: str, ordinal: int) -> Cell | None:
         for cell in self.cells:
@@ -171,8 +177,10 @@ def picked(loaded: "LoadedRecipe", category: str) -> Picked:
 
 def questions(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Questions:
     table, turns = quotas(loaded, category), _turns(loaded, category)
-    ask = _asker(loaded, category, turns)
-    numbered = any(name in loaded.templates[category].names for name in NUMBERED)
+    dealt = excerpts.dealt(loaded, category, table)
+    ask = _asker(loaded, category, turns, dealt)
+    names = loaded.templates[category].names
+    numbered = bool(dealt) or any(name in names for name in NUMBERED)
     cells = [Cell(*place, rows, (), ()) for place, rows in table.items()]
     periods = [cell.rows if numbered else _period(cell, turns) for cell in cells]
 
@@ -183,7 +191,8 @@ def questions(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Question
             for ordinal in range(period)
         ]
 
-    name = digest.of_value([VERSION, about(loaded, category), sorted(map(list, table)), periods])
+    asked = [VERSION, about(loaded, category), sorted(map(list, table)), periods]
+    name = digest.of_value([*asked, dealt.places] if dealt else asked)
     stems = iter(
         _noted(ledger, f"questions:{name}", cells, periods, ask)
         or _note(ledger, f"questions:{name}", rendered())
@@ -193,6 +202,7 @@ def questions(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Question
         _numbered(cells, [tuple(islice(stems, period)) for period in periods]),
         ask,
         turns,
+        dealt,
     )
 
 
@@ -272,7 +282,10 @@ def _turns(loaded: "LoadedRecipe", category: str) -> Callable[[Cell, int], int]:
 
 
 def _asker(
-    loaded: "LoadedRecipe", category: str, turns: Callable[[Cell, int], int]
+    loaded: "LoadedRecipe",
+    category: str,
+    turns: Callable[[Cell, int], int],
+    dealt: Dealt | None,
 ) -> Callable[[Cell, int], Request]:
     from jessy_build.recipe import templates
 
@@ -293,6 +306,7 @@ def _asker(
             system=loaded.system,
             ordinal=ordinal,
             turns=turns(cell, ordinal),
+            source=dealt.of(cell, ordinal).variables if dealt else None,
         )
         return teacher.request(
             config,
@@ -330,6 +344,7 @@ def about(loaded: "LoadedRecipe", category: str) -> dict[str, Any]:
             said[f"{INCLUDE}.files"] = {file: loaded.files[file] for file in others}
         return said
     said[f"{block}.prompt"] = loaded.templates[category].text
+    said |= excerpts.about(loaded, category)
     said[f"teachers.{wanted.teacher}"] = teacher.model_dump(mode="json", exclude=HOW_ASKED)
     levels = wanted.complexity or recipe.complexity
     said["complexity"] = {name: recipe.complexity[name].model_dump(mode="json") for name in levels}

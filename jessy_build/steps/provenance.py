@@ -43,6 +43,18 @@ class Template:
 
 
 @dataclass(frozen=True)
+class Excerpt:
+    """The part of a file that the example was written about."""
+
+    path: str
+    lines: str
+    """Where it stood when the row was made: `10-24`."""
+    name: str
+    sha256: str
+    """Of its text."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     rule: str
     severity: str
@@ -94,6 +106,7 @@ class Item:
     """Of the artifact that holds the row."""
     made_at: float
     template: Template | None
+    excerpt: Excerpt | None
     asked: Asked | None
     verdicts: tuple[Verdict, ...]
     """What the validators said in the newest build that has the row."""
@@ -126,6 +139,7 @@ def _item(past: Past, row: Row) -> Item:
         key=artifact.key,
         made_at=artifact.made_at,
         template=_template(past, row),
+        excerpt=_excerpt(fields["origin"]),
         asked=_asked(past, source),
         verdicts=verdicts,
         rejected=any(verdict.severity == "error" for verdict in verdicts),
@@ -171,6 +185,11 @@ def _template(past: Past, row: Row) -> Template | None:
             wanted = build.config["categories"].get(category, {})
             return Template(str(wanted.get("prompt")), digest.of_bytes(text.encode()))
     return Template("", digest.of_bytes(text.encode()))
+
+
+def _excerpt(origin: Mapping[str, Any]) -> Excerpt | None:
+    cited = origin.get("excerpt")
+    return Excerpt(**cited) if cited else None
 
 
 def _verdicts(past: Past, row: Row) -> Iterator[Verdict]:

@@ -53,6 +53,9 @@ def _facts(item: Item) -> Iterator[tuple[str, str]]:
         yield ("row", item.source)
     if item.template:
         yield ("template", f"{item.template.file}   sha256 {item.template.sha256[:12]}")
+    if cited := item.excerpt:
+        place = f"{cited.path}:{cited.lines}"
+        yield ("excerpt", f"{place}   {cited.name}   sha256 {cited.sha256[:12]}")
     yield ("step", f"{item.step}, made {past.moment(item.made_at)}   key {item.key[:12]}")
     yield from _fate(item)
 

@@ -17,8 +17,8 @@ from jessy_build.plan.changes import Change
 from jessy_build.plan.step import Step
 from jessy_build.recipe import tree
 from jessy_build.recipe.paths import Found
+from jessy_build.steps import excerpt_edits, row_edits
 from jessy_build.steps import past as pasts
-from jessy_build.steps import row_edits
 from jessy_build.steps.items import INCLUDE, Picked, included_in
 
 if TYPE_CHECKING:
@@ -73,10 +73,29 @@ class Edits:
         if any(change.field == "base.model" for change in edited):
             # Another base has other files.
             edited = [change for change in edited if not change.field.startswith(CONTENT)]
-        told: list[Told] = []
+        told = self._excerpts(step, edited, then)
         for change in edited:
+            if excerpt_edits.is_one(change):
+                continue
             told += [one for one in self._told(step, change, then) if one not in told]
         return told
+
+    def _excerpts(
+        self, step: Step, changes: Sequence[Change], then: Mapping[str, Any] | None
+    ) -> list[Told]:
+        """Of files that rows are written about; where the recipe names others, that says it all."""
+        if not any(map(excerpt_edits.is_one, changes)):
+            return []
+        block = f"categories.{step.params['category']}"
+        was, now = (_value(config, f"{block}.sources") for config in (then, self.now))
+        if then is not None and was != now:
+            return []
+        dealt = step.payload.questions.dealt
+        found = self.workspace.loaded.opened.excerpts[step.params["category"]]
+        return [
+            Told(f"{block}.sources ({edit.name})", edit.old, edit.new, edit.where)
+            for edit in excerpt_edits.of(changes, found, {e.key for e in dealt.used})
+        ]
 
     def _told(self, step: Step, change: Change, then: Mapping[str, Any] | None) -> list[Told]:
         if change.field.startswith(CONTENT):

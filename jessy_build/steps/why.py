@@ -183,6 +183,9 @@ def _item_lines(item: Item) -> Iterator[str]:
         yield f"    request {item.asked.request}"
     if item.template:
         yield f"    template {item.template.file}   sha256 {item.template.sha256[:12]}"
+    if cited := item.excerpt:
+        place = f"{cited.path}:{cited.lines}"
+        yield f"    excerpt {place}   {cited.name}   sha256 {cited.sha256[:12]}"
     for verdict in item.verdicts:
         word = "rejected by" if verdict.severity == "error" else "warned of by"
         yield f"    {word} {verdict.rule}: {verdict.message}"

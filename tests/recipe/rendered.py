@@ -28,6 +28,13 @@ class Prompt:
     text: str
     keys: tuple[str, ...]
     """Of the JSON object that the answer has to be."""
+    excerpt: str = ""
+    """What it is about, where that comes out of a file."""
+
+    @property
+    def own_words(self) -> str:
+        """Code may well have a place with nothing in it."""
+        return self.text.replace(self.excerpt, "…") if self.excerpt else self.text
 
     @property
     def place(self) -> str:
@@ -50,6 +57,7 @@ def prompts(loaded: LoadedRecipe, ledger: Ledger) -> Iterator[Prompt]:
                     ordinal,
                     request.messages[-1].content,
                     tuple(schema["properties"]),
+                    asked.dealt.of(cell, ordinal).text if asked.dealt else "",
                 )
 
 

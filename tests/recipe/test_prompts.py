@@ -33,7 +33,8 @@ def asked(loaded: LoadedRecipe, tmp_path: Path) -> list[Prompt]:
 
 
 def test_no_prompt_has_a_leftover_of_jinja_or_an_empty_place(asked: list[Prompt]) -> None:
-    assert {p.place: flaws(p.text) for p in asked if flaws(p.text)} == {}
+    assert {p.place: flaws(p.own_words) for p in asked if flaws(p.own_words)} == {}
+    assert all(prompt.excerpt in prompt.text for prompt in asked)
 
 
 @pytest.mark.parametrize(

@@ -354,6 +354,9 @@ ELSEWHERE = frozenset(
             for kind in ("phrase", "emoji", "metaphor")
             for limit in ("language", "category", "complexity", "topic", "chance")
         ),
+        # In `test_sources`.
+        *("config.Sources.files", "config.Sources.unit", "config.Sources.max_tokens"),
+        "config.Sources.languages",
     )
 )
 """Fields that need more than another value in their line: in `EDITS`, or in a test of their own."""

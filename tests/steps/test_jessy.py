@@ -15,6 +15,7 @@ from tests.loopback.server import Seen, Step
 from tests.steps.project import REPOSITORY, Project
 
 SCALE = "10%"
+FUNCTION = re.compile(r"(?s)- the function: .*?\n\n(.+)\n\nReply with")
 RANGE = re.compile(r"has (\d+) to (\d+) words")
 ASKED = (
     *("consciousness", "personality", "code", "pairs", "conversations", "thinking", "navigation"),
@@ -71,8 +72,17 @@ def test_all_of_jessy_becomes_a_data_set(project: Project, server: Teacher) -> N
     assert all(row["messages"][0]["role"] == "system" for row in rows)
     assert min(pairs["conversations"]) >= 3 and min(pairs["context"]) >= 2
     assert min(pairs["adaptive"]) >= 2 and pairs["thinking"] == {1}
-    functions = [seen.body["messages"][-1]["content"] for seen in server.seen]
-    assert sum("def is_loopback(url: str) -> bool:" in prompt for prompt in functions) >= 1
+    written = {
+        line.strip()
+        for file in (project.root / "recipes/sources").iterdir()
+        for line in file.read_text(encoding="utf-8").splitlines()
+    }
+    prompts = [seen.body["messages"][-1]["content"] for seen in server.seen]
+    functions = [found[1] for prompt in prompts if (found := FUNCTION.search(prompt))]
+    assert len(functions) == made["code"] > 0
+    for function in functions:
+        lines = [line.strip() for line in function.splitlines()]
+        assert len(lines) > 3 and written.issuperset(lines), "a real one, and all of it"
     assert all(seen.body["system"].startswith("You are JESSY") for seen in server.seen)
     again = project.run("build", *words)
     assert again.code == 0, again.out + again.err

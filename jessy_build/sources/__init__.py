@@ -1,0 +1,1 @@
+"""Files that rows are written about, cut into excerpts: one small module a unit."""
