@@ -10,6 +10,7 @@ from typing import Any
 
 from jessy_build.engine.ledger import Artifact
 from jessy_build.steps import gguf
+from jessy_build.steps.prices import cache_write
 
 Recipe = Mapping[str, Any]
 """As it was resolved, in the form that JSON knows."""
@@ -145,6 +146,7 @@ MEASURES: Mapping[str, str] = {
     "input": "input_tokens",
     "output": "output_tokens",
     "cached_input": "cached_input_tokens",
+    "cache_write": "cache_write_tokens",
     "thinking": "thinking_tokens",
 }
 
@@ -167,6 +169,7 @@ def dollars(tokens: Mapping[str, int], prices: Mapping[str, Any] | None) -> floa
     paid = (
         tokens.get("input", 0) * prices["input"]
         + tokens.get("cached_input", 0) * (prices["input"] if cached is None else cached)
+        + tokens.get("cache_write", 0) * cache_write(prices["input"], prices.get("cache_write"))
         + tokens.get("output", 0) * prices["output"]
     )
     return _rounded(paid / PER_MILLION)

@@ -22,6 +22,7 @@ FILES: Mapping[str, tuple[str, str]] = {
 MEASURES = {
     "input": "input tokens",
     "cached_input": "cached input tokens",
+    "cache_write": "tokens written to a cache",
     "output": "output tokens",
 }
 

@@ -125,11 +125,14 @@ class _History:
         each = {name: amount / spent["requests"] for name, amount in spent.items()}
         read, written = to_ask * each["input_tokens"], to_ask * each["output_tokens"]
         cached = to_ask * each.get("cached_input_tokens", 0)
+        kept = to_ask * each.get("cache_write_tokens", 0)
         return replace(
             known,
-            input_tokens=read + cached,
+            input_tokens=read + cached + kept,
             output_tokens=written,
-            dollars=prices.dollars(table, read, written, cached) if table is not None else None,
+            dollars=prices.dollars(table, read, written, cached, kept)
+            if table is not None
+            else None,
             seconds=to_ask * each["seconds"] / asking.config.concurrency,
             basis=f"{spent['requests']:.0f} answers of {asking.config.model}",
         )

@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from jessy_build.example import Request
+from jessy_build.teachers import anthropic
 
 MILLION = 1_000_000
+WRITING = 1.25
+"""What a token costs that is written to a cache, in tokens of input, where the recipe says no
+price: what Anthropic asks for one that is kept for five minutes."""
 AROUND = 1_000
 """Tokens that a server may put around what is asked: roles, and the words that explain a schema."""
 
@@ -19,12 +23,28 @@ def of(config: Any) -> Mapping[str, float] | None:
     if table is None:
         return None
     cached = table.input if table.cached_input is None else table.cached_input
-    return {"input": table.input, "output": table.output, "cached_input": cached}
+    return {
+        "input": table.input,
+        "output": table.output,
+        "cached_input": cached,
+        "cache_write": cache_write(table.input, table.cache_write),
+    }
 
 
-def dollars(prices: Mapping[str, float], read: float, written: float, cached: float = 0) -> float:
+def cache_write(input: float, said: float | None) -> float:
+    return WRITING * input if said is None else said
+
+
+def dollars(
+    prices: Mapping[str, float],
+    read: float,
+    written: float,
+    cached: float = 0,
+    cache_written: float = 0,
+) -> float:
     paid = read * prices["input"] + written * prices["output"]
-    return (paid + cached * prices.get("cached_input", 0)) / MILLION
+    paid += cached * prices.get("cached_input", 0) + cache_written * prices.get("cache_write", 0)
+    return paid / MILLION
 
 
 def of_usage(prices: Mapping[str, float], usage: Mapping[str, float]) -> float:
@@ -33,11 +53,14 @@ def of_usage(prices: Mapping[str, float], usage: Mapping[str, float]) -> float:
         usage.get("input_tokens", 0),
         usage.get("output_tokens", 0),
         usage.get("cached_input_tokens", 0),
+        usage.get("cache_write_tokens", 0),
     )
 
 
 def at_most(prices: Mapping[str, float], request: Request) -> float:
     """What one try of it can cost: a text has at most as many tokens as bytes."""
     dearest = max(prices["input"], prices.get("cached_input", 0))
+    if request.provider == "anthropic" and anthropic.constant_part(request):
+        dearest = max(dearest, prices.get("cache_write", 0))
     sent = json.dumps(request.question, ensure_ascii=False).encode(errors="surrogatepass")
     return dollars({**prices, "input": dearest}, len(sent) + AROUND, request.max_tokens)

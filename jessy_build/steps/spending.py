@@ -51,7 +51,7 @@ def _of(spent: Spent, teachers: Mapping[str, Mapping[str, object]]) -> Spending:
     prices = blocks.prices_of(teachers.get(spent.teacher, {}))
     return Spending(
         int(spent.measures.get("requests", 0)),
-        tokens["input_tokens"] + tokens["cached_input_tokens"],
+        sum(tokens[f"{name}_tokens"] for name in ("input", "cached_input", "cache_write")),
         tokens["output_tokens"],
         blocks.dollars({name: tokens[m] for name, m in blocks.MEASURES.items()}, prices),
     )
