@@ -21,6 +21,10 @@ plan recipe *flags: _install
 check *recipe:
     @if [ $# -gt 0 ]; then just _install; {{ jessy }} check "$@"; else just _lint; fi
 
+# Some prompts as the teacher gets them; asked for real: just preview recipes/jessy.yaml -n 2 --ask
+preview recipe *flags: _install
+    @{{ jessy }} preview "$@"
+
 # Compare two recipes, locks, builds (build:1), revisions (HEAD~1:recipes/quickstart.yaml) or ollama:jessy:v2
 diff a b *flags: _install
     @{{ jessy }} diff "$@" || [ $? -eq 10 ]
@@ -87,6 +91,7 @@ lock: _uv
 docs: _install
     {{ jessy }} schema > schemas/recipe.schema.json
     {{ jessy }} schema --md > docs/recipe.md
+    {{ jessy }} schema preview > schemas/preview.schema.json
     {{ jessy }} schema plan > schemas/plan.schema.json
     {{ jessy }} schema plans > schemas/plans.schema.json
     {{ jessy }} schema compared > schemas/compared.schema.json

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHES = ("startup", "noop", "plan", "engine", "quickstart", "training", "install")
+BENCHES = ("startup", "noop", "plan", "engine", "validate", "quickstart", "training", "install")
 
 
 def main() -> int:

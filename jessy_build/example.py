@@ -12,6 +12,10 @@ Role = Literal["system", "user", "assistant"]
 Stop = Literal["end", "length", "refusal"]
 
 
+BATCH = "batch_"
+"""Begins the names of what came with batches, as "batch_output_tokens"."""
+
+
 class Message(NamedTuple):
     """One turn of a conversation."""
 
@@ -27,10 +31,20 @@ class Usage(NamedTuple):
     cached_input_tokens: int = 0
     thinking_tokens: int = 0
     cache_write_tokens: int = 0
+    batched: bool = False
+    """Whether it came with a batch, at a price of its own."""
 
     @property
     def plain(self) -> dict[str, int]:
         return self._asdict()
+
+    @property
+    def measures(self) -> dict[str, int]:
+        """What is summed up: those of a batch under names of their own, since they cost less."""
+        before = BATCH if self.batched else ""
+        counts = {before + name: count for name, count in self._asdict().items() if count}
+        counts.pop(BATCH + "batched", None)
+        return counts
 
 
 class Request(NamedTuple):

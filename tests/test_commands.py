@@ -17,6 +17,7 @@ OTHER = "train.lora.rank=2"
 
 BUILT = (
     "check recipe.yaml",
+    "preview recipe.yaml",
     "plan recipe.yaml",
     f"plan recipe.yaml --set {OTHER}",
     f"plan recipe.yaml --set {OTHER} -o saved.json",
@@ -44,6 +45,9 @@ REFUSED = {
     "plan": 2,
     "build": 2,
     "plan nothing.yaml": 2,
+    "preview nothing.yaml": 2,
+    "preview recipe.yaml nope": 2,
+    "preview recipe.yaml -n 0": 2,
     "plan .": 2,
     "build base": 2,
     "check rows.jsonl": 2,

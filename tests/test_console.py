@@ -410,7 +410,7 @@ def test_bars_fit_the_window(columns: int) -> None:
 
 
 def test_the_console_imports_nothing_heavy() -> None:
-    heavy = ["rich", "jinja2", "yaml", "pydantic", "numpy", "mlx", "anthropic", "ollama"]
+    heavy = ["rich", "jinja2", "yaml", "pydantic", "numpy", "mlx", "anthropic", "ollama", "openai"]
     script = f"import sys, {module.__name__}; print([n for n in {heavy} if n in sys.modules])"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert found.stdout == "[]\n", found.stderr

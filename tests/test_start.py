@@ -12,7 +12,7 @@ from tests.steps.project import REPOSITORY, Project
 
 HEAVY = {
     *("mlx", "numpy", "transformers", "tokenizers", "huggingface_hub", "gguf"),
-    *("anthropic", "ollama", "httpx", "http.client", "fsspec", "s3fs", "rich"),
+    *("anthropic", "ollama", "openai", "httpx", "httpx2", "http.client", "fsspec", "s3fs", "rich"),
 }
 SLOW = {"asyncio", "concurrent.futures", "importlib.metadata", "logging", "subprocess", "tempfile"}
 TEMPLATES = {"jinja2", "markupsafe"}

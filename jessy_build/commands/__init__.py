@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from jessy_build.console import Console
 
 COMMANDS = (
-    *("init", "check", "plan", "build", "diff", "chat", "status", "why", "history", "show"),
-    *("export", "gc", "report", "doctor", "schema"),
+    *("init", "check", "preview", "plan", "build", "diff", "chat", "status", "why", "history"),
+    *("show", "export", "gc", "report", "doctor", "schema"),
 )
 """In the order of the help page, which is the order in which a new user needs them."""
 

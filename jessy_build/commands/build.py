@@ -31,6 +31,10 @@ def options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--plan", metavar="FILE", help="build what this plan says; refused when it is stale"
     )
+    max_usd_option(sub)
+
+
+def max_usd_option(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--max-usd",
         type=_usd,

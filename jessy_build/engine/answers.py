@@ -15,12 +15,13 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from jessy_build import digest
-from jessy_build.engine import seal
+from jessy_build.engine import batches, seal
 from jessy_build.engine.claims import Claims
 from jessy_build.engine.database import Database
 from jessy_build.example import request_digest
 
-SCHEMA = """
+SCHEMA = f"""
+{batches.SCHEMA}
 create table if not exists questions (
   stem text primary key, question text not null
 ) without rowid;
@@ -68,6 +69,7 @@ class Answers:
         # An answer was paid for: it must outlive a power cut, not only a kill.
         self._db = Database(path, "full")
         self._rows, self._parsed = self._db.rows, self._db.parsed
+        self.batches = batches.Batches(self._db)
         self._opening = threading.Lock()
         self._reading: Database | None = None
         self._claims = Claims(path.with_name("asking"))

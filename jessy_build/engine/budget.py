@@ -46,6 +46,12 @@ class Budget:
             self._aside -= _parts(most)
             self._spent += _parts(cost)
 
+    def owed(self, cost: float) -> None:
+        """What was committed to before this build, and is paid in it."""
+        if self.limit is not None:
+            with self._lock:
+                self._spent += _parts(cost)
+
 
 def _parts(dollars: float) -> int:
     return math.ceil(dollars * PARTS)

@@ -10,7 +10,7 @@ from typing import Any
 from jessy_build.engine import answers, decisions, seal
 from jessy_build.engine.database import Database
 
-VERSION = 6
+VERSION = 7
 """Of the tables. An older file gets what it lacks; what was paid for is never dropped."""
 ADDED = (
     ("artifacts", "about", "text not null default '{}'"),

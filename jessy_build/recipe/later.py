@@ -34,17 +34,8 @@ LATER: Mapping[str, Later] = {
     "teachers.*.kind=mlx": Later(
         "ask a model in its own process", "serve it with Ollama, and write kind: ollama"
     ),
-    "teachers.*.kind=openai": Later(
-        "speak OpenAI's API", "write kind: ollama or anthropic, or take rows in with kind: curated"
-    ),
-    "teachers.*.batch": Later(
-        "ask through Message Batches", "leave it out: each answer is asked, and kept, by itself"
-    ),
     "categories.*.sources": Later(
         "write rows about files", "put what a row shall be about into the topics' own variables"
-    ),
-    "dataset.validate.near_duplicate": Later(
-        "find questions that are nearly the same", "duplicates: true finds those that are the same"
     ),
     "dataset.validate.language": Later(
         "tell the language of an answer", "ask for it in the prompt: {{ language_name }}"

@@ -29,8 +29,8 @@ Whole = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Files = Annotated[tuple[File, ...], Field(min_length=1)]
-Pool = Literal["cpu", "gpu", "network", "anthropic", "ollama"]
-"""What a step or a request may have to wait for; the last two are kinds of teachers."""
+Pool = Literal["cpu", "gpu", "network", "anthropic", "ollama", "openai"]
+"""What a step or a request may have to wait for; the last three are kinds of teachers."""
 
 
 class Base(Config):
@@ -61,14 +61,12 @@ class Persona(Config):
 
 
 class AnnouncedTeacher(Config):
-    """A model in this process (`mlx`), or any server that speaks OpenAI's API (`openai`)."""
+    """A model in this process."""
 
-    kind: Literal["mlx", "openai"]
-    """Which of the two it is."""
+    kind: Literal["mlx"]
+    """A model in this process."""
     model: File
-    """The model's name there."""
-    host: Annotated[str, Field(min_length=1)] | None = None
-    """The address of the server, for `openai`."""
+    """The model's name."""
     max_tokens: Annotated[int, Field(ge=1, le=16_000)] = 1024
     """Tokens of an answer at most."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
@@ -253,8 +251,10 @@ class Validation(Config):
     """A row that says its iterations has as many as its complexity level says."""
     min_chars: Annotated[int, Field(ge=0)] = 1
     """Characters an answer has at least, spaces at its ends not counted."""
-    near_duplicate: Share | None = Field(default=None, exclude=True)
-    """Two questions are too much alike when this share of their word triples is the same."""
+    near_duplicate: Annotated[float, Field(ge=0.5, le=1)] | None = None
+    """Two questions are too much alike when this share of them is the same, 0.85 for example: of
+    their pieces of three letters, in lower case. Numbers that differ make two questions. Nor may a
+    row ask what `evaluate.prompts` asks, unless that prompt says `seen: true`."""
     language: bool = Field(default=False, exclude=True)
     """An answer is in the language that its row says."""
     on_reject: Literal["drop", "fail", "replace"] = "fail"
@@ -494,8 +494,8 @@ class Recipe(Config):
         default_factory=dict, exclude=True
     )
     """How many run at once: steps of a kind (`cpu`: 1 by default, `gpu`: 1, for what fills the
-    machine, `network`: 4), or requests to all teachers of a kind together (`anthropic`, `ollama`:
-    as their `concurrency` says by default). Changes nothing of the result."""
+    machine, `network`: 4), or requests to all teachers of a kind together (`anthropic`, `ollama`,
+    `openai`: as their `concurrency` says by default). Changes nothing of the result."""
     store: File | None = Field(default=None, exclude=True)
     """A store shared by several people or machines, `s3://bucket/folder`, `gs://bucket/folder`,
     `file:///folder`, or a folder, relative to the recipe, which may lie outside the project: what

@@ -31,7 +31,8 @@ refused ([R223](errors.md)), with what to do instead.
 
 def page() -> str:
     schema = {**model.json_schema(), "type": "object"}
-    sections = list(_sections(schema, (), ""))
+    # What two kinds of teachers share, as `prices`, is told once.
+    sections = list(dict.fromkeys(_sections(schema, (), "")))
     today = [text for path, text in sections if not _is_later(path)]
     to_come = [text for path, text in sections if _is_later(path)]
     rows = [_row(f"`{k}`", entry.lacks, entry.instead) for k, entry in later.LATER.items()]

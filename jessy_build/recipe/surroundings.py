@@ -9,6 +9,7 @@ from jessy_build.recipe import scalars
 from jessy_build.recipe.placed import IDLE, placed
 from jessy_build.recipe.tree import Path
 from jessy_build.teachers import ASKING
+from jessy_build.teachers.prices import costs_nothing
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -18,38 +19,49 @@ NO_PRICES = code("R225", "a teacher that is paid has no prices")
 BAD_STORE = code("R226", "a shared store is not written as one")
 
 OLD_DAYS = 365
+LOOK_UP = {
+    "anthropic": "look them up in your account",
+    "openai": "look them up in your account, or name a server of this machine with `base_url`; "
+    "another server of your own costs {input: 0, output: 0, as_of: ...}",
+}
 
 
 def prices_are_of_these_days(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
-    taking = {category.teacher for category in loaded.recipe.categories.values()}
     for name, teacher in loaded.recipe.teachers.items():
-        if teacher.kind != "anthropic":
-            continue
-        if teacher.prices is not None:
-            yield from _dated(loaded, ("teachers", name, "prices", "as_of"), teacher.prices.as_of)
-        elif name in taking and loaded.recipe.budget is None:
-            yield _priceless(loaded, name, "no plan can say what it will cost", "warning")
+        prices = getattr(teacher, "prices", None)
+        if prices is not None:
+            yield from _dated(loaded, ("teachers", name, "prices", "as_of"), prices.as_of)
     if loaded.recipe.budget is not None:
         yield from a_budget_needs_prices(loaded)
+    else:
+        for name in _priceless(loaded):
+            yield _lacks_prices(loaded, name, "no plan can say what it will cost", "warning")
 
 
 def a_budget_needs_prices(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     """Also asked when the budget comes from the command line."""
+    for name in _priceless(loaded):
+        yield _lacks_prices(loaded, name, "no budget can hold what it spends", "error")
+
+
+def _priceless(loaded: "LoadedRecipe") -> Iterator[str]:
+    """Teachers that are asked and paid, by prices that nobody named."""
     taking = {category.teacher for category in loaded.recipe.categories.values()}
     for name, teacher in loaded.recipe.teachers.items():
+        free = costs_nothing(teacher.kind, getattr(teacher, "base_url", None))
         # A teacher that has no such field is never paid.
-        if name in taking and getattr(teacher, "prices", False) is None:
-            yield _priceless(loaded, name, "no budget can hold what it spends", "error")
+        if name in taking and not free and getattr(teacher, "prices", False) is None:
+            yield name
 
 
-def _priceless(loaded: "LoadedRecipe", name: str, so: str, severity: str) -> Diagnostic:
+def _lacks_prices(loaded: "LoadedRecipe", name: str, so: str, severity: str) -> Diagnostic:
     return placed(
         loaded,
         ("teachers", name),
         NO_PRICES,
         f"'{name}' has no prices, so {so}",
         expected="prices: {input, output, as_of}, in dollars per million tokens",
-        hint="look them up in your account",
+        hint=LOOK_UP[loaded.recipe.teachers[name].kind],
         severity=severity,
     )
 

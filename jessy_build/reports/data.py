@@ -35,6 +35,12 @@ class Dataset:
     """All tokens of the rendered training rows."""
     trained_tokens: int | None = None
     """The part of `tokens` that the loss is taken on."""
+    rejected: int = 0
+    """Rows that broke a rule, and were left out."""
+    by_rule: Settings = ()
+    """Findings of each rule that rejects; a row may break several."""
+    warnings: tuple[str, ...] = ()
+    """The first of what validation warned of."""
 
 
 @dataclass(frozen=True, slots=True)

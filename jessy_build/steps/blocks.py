@@ -9,8 +9,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from jessy_build.engine.ledger import Artifact
+from jessy_build.example import BATCH
 from jessy_build.steps import gguf
-from jessy_build.steps.prices import cache_write
+from jessy_build.steps.prices import HALF, cache_write
+from jessy_build.teachers.prices import costs_nothing
 
 Recipe = Mapping[str, Any]
 """As it was resolved, in the form that JSON knows."""
@@ -148,6 +150,11 @@ MEASURES: Mapping[str, str] = {
     "cached_input": "cached_input_tokens",
     "cache_write": "cache_write_tokens",
     "thinking": "thinking_tokens",
+    "batch_input": "batch_input_tokens",
+    "batch_output": "batch_output_tokens",
+    "batch_cached_input": "batch_cached_input_tokens",
+    "batch_cache_write": "batch_cache_write_tokens",
+    "batch_thinking": "batch_thinking_tokens",
 }
 
 
@@ -158,7 +165,9 @@ def _tokens(facts: Mapping[str, Any]) -> dict[str, int]:
 
 def prices_of(teacher: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """A model on one's own machine costs nothing."""
-    return {"input": 0, "output": 0} if teacher.get("kind") == "ollama" else teacher.get("prices")
+    if costs_nothing(teacher.get("kind", ""), teacher.get("base_url")):
+        return {"input": 0, "output": 0}
+    return teacher.get("prices")
 
 
 def dollars(tokens: Mapping[str, int], prices: Mapping[str, Any] | None) -> float | None:
@@ -166,11 +175,15 @@ def dollars(tokens: Mapping[str, int], prices: Mapping[str, Any] | None) -> floa
     if not prices or not tokens:
         return None
     cached = prices.get("cached_input")
-    paid = (
-        tokens.get("input", 0) * prices["input"]
-        + tokens.get("cached_input", 0) * (prices["input"] if cached is None else cached)
-        + tokens.get("cache_write", 0) * cache_write(prices["input"], prices.get("cache_write"))
-        + tokens.get("output", 0) * prices["output"]
+    each = {
+        "input": prices["input"],
+        "cached_input": prices["input"] if cached is None else cached,
+        "cache_write": cache_write(prices["input"], prices.get("cache_write")),
+        "output": prices["output"],
+    }
+    paid = sum(
+        price * (tokens.get(name, 0) + HALF * tokens.get(f"{BATCH}{name}", 0))
+        for name, price in each.items()
     )
     return _rounded(paid / PER_MILLION)
 

@@ -6,10 +6,11 @@ figure. Only the upper limit of a bill needs no history: a text has at most as m
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse
+from jessy_build.example import BATCH
 from jessy_build.plan.step import Step
 from jessy_build.steps import items, prices
 from jessy_build.steps.builds import Workspace
@@ -119,23 +120,32 @@ class _History:
             return replace(known, dollars=0, dollars_at_most=0, seconds=0)
         if table is not None:
             known = replace(known, dollars_at_most=TRIES * most)
-        spent = self.spent.get(asking.config.model)
-        if spent is None or not spent.get("requests"):
+        spent = self.spent.get(asking.config.model, {})
+        answers_then = _both(spent, "requests")
+        if not answers_then:
             return known
-        each = {name: amount / spent["requests"] for name, amount in spent.items()}
-        read, written = to_ask * each["input_tokens"], to_ask * each["output_tokens"]
-        cached = to_ask * each.get("cached_input_tokens", 0)
-        kept = to_ask * each.get("cache_write_tokens", 0)
+        read, written, cached, kept = (
+            to_ask * _both(spent, f"{name}_tokens") / answers_then
+            for name in ("input", "output", "cached_input", "cache_write")
+        )
+        dollars = None if table is None else prices.dollars(table, read, written, cached, kept)
+        if dollars is not None and _in_batches(asking.config):
+            dollars *= prices.HALF
         return replace(
             known,
             input_tokens=read + cached + kept,
             output_tokens=written,
-            dollars=prices.dollars(table, read, written, cached, kept)
-            if table is not None
-            else None,
-            seconds=to_ask * each["seconds"] / asking.config.concurrency,
-            basis=f"{spent['requests']:.0f} answers of {asking.config.model}",
+            dollars=dollars,
+            seconds=self._seconds(asking, to_ask, spent),
+            basis=f"{answers_then:.0f} answers of {asking.config.model}",
         )
+
+    def _seconds(self, asking: Asking, to_ask: int, spent: Mapping[str, float]) -> float | None:
+        """None for a batch: it takes as long as the server likes, up to a day."""
+        if _in_batches(asking.config) or not spent.get("requests"):
+            return None
+        at_once: int = asking.config.concurrency
+        return to_ask * spent["seconds"] / spent["requests"] / at_once
 
     def _training(self, step: Step) -> Estimate:
         """Seconds per row and pass as they were on the same base; None on another one."""
@@ -185,6 +195,15 @@ class _History:
         """Steps behind the base took their time on that one; data steps know none."""
         data = ("generate", "validate", "assemble", "report")
         return step.kind in data or isinstance(self.decisions.get("convert"), Reuse)
+
+
+def _in_batches(config: Any) -> bool:
+    return bool(getattr(config, "batch", False))
+
+
+def _both(spent: Mapping[str, float], name: str) -> float:
+    """By itself and in batches."""
+    return spent.get(name, 0) + spent.get(f"{BATCH}{name}", 0)
 
 
 def _by_model(workspace: Workspace) -> dict[str, dict[str, float]]:

@@ -32,7 +32,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     }
     needs = {"base": "convert", "tuned": "gguf", "template": "fuse"}
     about = {
-        "evaluate.prompts": [_said_of(prompt) for prompt in loaded.evaluate_prompts],
+        "evaluate.prompts": [said_of(prompt) for prompt in loaded.evaluate_prompts],
         "evaluate.max_tokens": evaluate.max_tokens,
         "export.gguf": loaded.recipe.export.gguf,
         **items.about_system(loaded),
@@ -41,7 +41,8 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     return [Step(name, name, version, params, needs, "gpu", span, about=about)]
 
 
-def _said_of(prompt: "EvalPrompt") -> Any:
+def said_of(prompt: "EvalPrompt") -> Any:
+    """As it stands in the recipe or in its file."""
     said = {word: value for word, value in asdict(prompt).items() if value is not None}
     return prompt.prompt if len(said) == 1 else said
 

@@ -12,7 +12,16 @@ from jessy_build.diagnostics import StepError
 from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.engine.ledger import Ledger
-from jessy_build.example import Example, Message, Origin, Reply, Request, example_id, write_jsonl
+from jessy_build.example import (
+    BATCH,
+    Example,
+    Message,
+    Origin,
+    Reply,
+    Request,
+    example_id,
+    write_jsonl,
+)
 from jessy_build.plan.step import Step
 from jessy_build.steps import items
 from jessy_build.steps.items import Cell, Picked, Questions
@@ -83,7 +92,7 @@ def run(job: Job) -> Facts:
     import asyncio
 
     asking = job.step.payload
-    counts = asyncio.run(_ask_all(job, asking))
+    counts = asyncio.run(ask_all(job, asking))
     if counts.short:
         raise _shortfall(asking, counts)
     measured: Counter[str] = Counter()
@@ -116,7 +125,7 @@ class Counts:
     new: int = 0
 
 
-async def _ask_all(job: Job, asking: Asking) -> Counts:
+async def ask_all(job: Job, asking: Asking) -> Counts:
     """After a failure nothing new is asked, and what is under way is waited for: it is being paid
     for, so it is kept."""
     import asyncio
@@ -129,12 +138,10 @@ async def _ask_all(job: Job, asking: Asking) -> Counts:
     from jessy_build.engine.journal import Journal
 
     teacher = teachers.ASKING[asking.config.kind].open(asking.config, job.settings)
-    queue = iter(missing)
-
     with Journal(job.answers) as journal:
         desk = _Desk(job, asking, teacher, journal, counts)
 
-        async def work() -> None:
+        async def work(queue: Iterator[Open]) -> None:
             for cell, ordinal, attempt in queue:
                 if desk.failures:
                     return
@@ -143,8 +150,13 @@ async def _ask_all(job: Job, asking: Asking) -> Counts:
                 except Exception as error:
                     desk.failures.append(error)
 
-        workers = [work() for _ in range(min(teacher.concurrency, len(missing)))]
-        everything = asyncio.gather(*workers)
+        async def all_of_it() -> None:
+            left = await desk.batched(missing)
+            queue = iter(left)
+            workers = [work(queue) for _ in range(min(teacher.concurrency, len(left)))]
+            await asyncio.gather(*workers)
+
+        everything = asyncio.ensure_future(all_of_it())
         watch = asyncio.create_task(_watch(job))
         try:
             await asyncio.wait((everything, watch), return_when=asyncio.FIRST_COMPLETED)
@@ -161,8 +173,11 @@ async def _ask_all(job: Job, asking: Asking) -> Counts:
     return counts
 
 
-def _missing(job: Job, questions: Questions) -> Iterator[tuple[Cell, int, int]]:
-    """Each item that is not filled, and the attempt it is at."""
+Open = tuple[Cell, int, int]
+"""An item that is not filled: its cell, its ordinal there, and the attempt it is at."""
+
+
+def _missing(job: Job, questions: Questions) -> Iterator[Open]:
     for cell in questions.cells:
         failed = job.answers.failed(cell.stems)
         for ordinal in items.open_items(cell, job.answers):
@@ -193,6 +208,35 @@ class _Desk:
         self.sending = Sending(
             self.job, self.asking.config, self.asking.teacher, self.teacher, self._go_on
         )
+
+    async def batched(self, missing: Sequence[Open]) -> Sequence[Open]:
+        """Collects what was sent as a batch before, sends one where the recipe says so, and
+        returns what is still open."""
+        if (server := teachers.in_batches(self.teacher)) is None:
+            return missing
+        from jessy_build.steps.batching import Batching
+
+        wanted: dict[str, Request] = {}
+        of: dict[str, tuple[Cell, int]] = {}
+        for cell, ordinal, attempt in missing:
+            if attempt >= TRIES:
+                continue
+            request = self.asking.questions.request(cell, ordinal)._replace(attempt=attempt)
+            wanted[request.digest], of[request.digest] = request, (cell, ordinal)
+
+        async def keep(request: Request, reply: Reply) -> None:
+            problem = await self._keep(request, reply, *of[request.digest])
+            self._count(problem)
+            self._tell()
+
+        batching = Batching(self.sending, server, keep)
+        await batching.collect(wanted)
+        if self.asking.config.batch:
+            unknown = self.job.answers.one
+            await batching.send(
+                {d: r for d, r in wanted.items() if not unknown(r.stem, r.sample, r.attempt)}
+            )
+        return list(_missing(self.job, self.asking.questions))
 
     async def fill(self, cell: Cell, ordinal: int, attempt: int) -> None:
         first = self.asking.questions.request(cell, ordinal)
@@ -226,22 +270,27 @@ class _Desk:
             self.counts.remembered += known.usable
             return "" if known.usable else "unusable when another build asked"
         problem = await self._ask(request, cell, ordinal)
+        self._count(problem)
+        return problem
+
+    def _count(self, problem: str) -> None:
         self.counts.asked += 1
         self.counts.new += not problem
         self.counts.malformed += bool(problem)
-        return problem
 
     async def _ask(self, request: Request, cell: Cell, ordinal: int) -> str:
         """Returns why the answer cannot become an example; empty when it can."""
         async with self.sending.answered(request) as reply:
-            problem = _problem(reply, self.asking.questions.turns(cell, ordinal))
-            await self.journal.add(
-                Answer(
-                    cell.stem(ordinal), request.sample, request.attempt, not problem, reply.plain
-                ),
-                request.question,
-                self._spent(reply),
-            )
+            return await self._keep(request, reply, cell, ordinal)
+
+    async def _keep(self, request: Request, reply: Reply, cell: Cell, ordinal: int) -> str:
+        problem = why_unusable(reply, self.asking.questions.turns(cell, ordinal))
+        stem = cell.stem(ordinal)
+        await self.journal.add(
+            Answer(stem, request.sample, request.attempt, not problem, reply.plain),
+            request.question,
+            self._spent(reply),
+        )
         return problem
 
     def _go_on(self) -> None:
@@ -249,7 +298,8 @@ class _Desk:
             raise self.failures[0]
 
     def _spent(self, reply: Reply) -> Spent:
-        measures = {"requests": 1, "seconds": reply.seconds, **reply.usage.plain}
+        requests = f"{BATCH}requests" if reply.usage.batched else "requests"
+        measures = {requests: 1, "seconds": reply.seconds, **reply.usage.measures}
         return Spent(self.job.build, self.job.step.name, self.asking.teacher, reply.model, measures)
 
     def _tell(self) -> None:
@@ -260,7 +310,7 @@ class _Desk:
             self.job.progress(counts.filled, counts.total, "items", f"{counts.asked} asked")
 
 
-def _problem(reply: Reply, turns: int) -> str:
+def why_unusable(reply: Reply, turns: int) -> str:
     """Why this answer cannot become an example; empty when it can."""
     if reply.stop != "end":
         return {"length": "cut off", "refusal": "refused"}[reply.stop]
@@ -303,7 +353,7 @@ def _examples(job: Job, asking: Asking, measured: Counter[str]) -> Iterator[Exam
                 replies.setdefault((answer.stem, answer.sample), Reply.of(answer.reply))
         for ordinal in range(cell.rows):
             reply = replies[cell.stem(ordinal), cell.sample(ordinal)]
-            measured.update({k: v for k, v in reply.usage.plain.items() if v})
+            measured.update(reply.usage.measures)
             origin = Origin(asking.teacher, reply.request)
             slot = asking.questions.slot(cell, ordinal)
             turns = asking.questions.turns(cell, ordinal)

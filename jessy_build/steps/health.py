@@ -39,7 +39,8 @@ def findings(env: Mapping[str, str]) -> list[Finding]:
         _package("xllamacpp", "llama.cpp: evaluate and chat without Ollama", INSTALL_MLX),
         _fetcher(),
         _ollama(here.ollama_host),
-        _key(env, "ANTHROPIC_API_KEY"),
+        _key(env, "ANTHROPIC_API_KEY", "anthropic"),
+        _key(env, "OPENAI_API_KEY", "openai"),
         _store(here.store),
         *_shared_store(here.shared_store),
     ]
@@ -144,7 +145,7 @@ def _shared_store(address: str) -> Iterator[Finding]:
         yield Finding(name, True, found.name)
 
 
-def _key(env: Mapping[str, str], name: str) -> Finding:
+def _key(env: Mapping[str, str], name: str, kind: str) -> Finding:
     # Only whether there is one; never a letter of it.
     found = "set" if env.get(name) else "not set"
-    return Finding(name, bool(env.get(name)), found, "only for recipes with an anthropic teacher")
+    return Finding(name, bool(env.get(name)), found, f"only for recipes with an {kind} teacher")

@@ -31,7 +31,7 @@ NUMBERED = ("ordinal", "sample")
 WORTH_NOTING = 1000
 """Questions of one category. Fewer are made sooner than they are read."""
 STEM_BYTES = 32
-HOW_ASKED = {"concurrency", "timeout", "host", "prices"}
+HOW_ASKED = {"concurrency", "timeout", "host", "base_url", "prices", "batch"}
 """Fields of a teacher that change no answer."""
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from jessy_build.steps.builds import Workspace
 
 RUNNING, KILLED = "running", "killed"
+PREVIEWED = "previewed"
+"""Of what asked a few items, and was no build."""
 SHOWN = 8
 """Names that stand in a hint."""
 

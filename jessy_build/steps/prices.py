@@ -4,10 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jessy_build.example import Request
+from jessy_build.example import BATCH, Request
 from jessy_build.teachers import anthropic
+from jessy_build.teachers.prices import costs_nothing
 
 MILLION = 1_000_000
+HALF = 0.5
+"""Of the price, for what comes with a batch."""
 WRITING = 1.25
 """What a token costs that is written to a cache, in tokens of input, where the recipe says no
 price: what Anthropic asks for one that is kept for five minutes."""
@@ -17,7 +20,7 @@ AROUND = 1_000
 
 def of(config: Any) -> Mapping[str, float] | None:
     """Dollars per million tokens. A model on one's own machine costs nothing."""
-    if config.kind == "ollama":
+    if costs_nothing(config.kind, getattr(config, "base_url", None)):
         return {"input": 0.0, "output": 0.0}
     table = getattr(config, "prices", None)
     if table is None:
@@ -47,13 +50,18 @@ def dollars(
     return paid / MILLION
 
 
-def of_usage(prices: Mapping[str, float], usage: Mapping[str, float]) -> float:
+def of_usage(prices: Mapping[str, float], measures: Mapping[str, float]) -> float:
+    """`measures` as `Usage.measures`; what came with a batch costs half."""
+    return _one_way(prices, measures, "") + HALF * _one_way(prices, measures, BATCH)
+
+
+def _one_way(prices: Mapping[str, float], measures: Mapping[str, float], before: str) -> float:
     return dollars(
         prices,
-        usage.get("input_tokens", 0),
-        usage.get("output_tokens", 0),
-        usage.get("cached_input_tokens", 0),
-        usage.get("cache_write_tokens", 0),
+        measures.get(f"{before}input_tokens", 0),
+        measures.get(f"{before}output_tokens", 0),
+        measures.get(f"{before}cached_input_tokens", 0),
+        measures.get(f"{before}cache_write_tokens", 0),
     )
 
 

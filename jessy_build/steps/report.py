@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
 
 name = "report"
-version = 1
+version = 2
 holds = always
 
 FILE = "report.html"

@@ -18,7 +18,7 @@ def of(job: Job) -> data.ReportData:
         version=job.step.params["version"],
         description=job.step.params["description"],
         base=_base(recipe, made["fetch"], made["convert"].facts["parameters"]),
-        dataset=_dataset(made["assemble"].facts, trained),
+        dataset=_dataset(made["assemble"].facts, made["validate"].facts, trained),
         training=_training(trained, made["train"].seconds, recipe["train"]),
         comparisons=comparisons(made.get("evaluate")),
         steps=tuple(data.Step(s, a.seconds, a.made_at < job.started) for s, a in made.items()),
@@ -36,7 +36,9 @@ def _base(recipe: Mapping[str, Any], fetched: Artifact, parameters: int) -> data
     return data.Base(source=base["model"], sha256=sha256, parameters=parameters)
 
 
-def _dataset(assembled: Mapping[str, Any], trained: Mapping[str, Any]) -> data.Dataset:
+def _dataset(
+    assembled: Mapping[str, Any], validated: Mapping[str, Any], trained: Mapping[str, Any]
+) -> data.Dataset:
     return data.Dataset(
         counts=tuple(
             data.Count(c["category"], c["language"], c["complexity"], c["rows"])
@@ -46,6 +48,9 @@ def _dataset(assembled: Mapping[str, Any], trained: Mapping[str, Any]) -> data.D
         valid=assembled["valid"],
         tokens=trained["tokens"],
         trained_tokens=trained["supervised_tokens"],
+        rejected=validated["rejected"],
+        by_rule=tuple((rule, str(count)) for rule, count in sorted(validated["by_rule"].items())),
+        warnings=tuple(validated["warnings"]),
     )
 
 

@@ -20,6 +20,12 @@ def plan() -> str:
     return _of(Document, "jessy plan --json")
 
 
+def preview() -> str:
+    from jessy_build.steps.preview import Document
+
+    return _of(Document, "jessy preview --json")
+
+
 def plans() -> str:
     from jessy_build.steps.outcomes import Plans
 
@@ -108,6 +114,7 @@ def _of(kind: Any, title: str) -> str:
 
 SCHEMAS: Mapping[str, Callable[[], str]] = {
     "recipe": recipe,
+    "preview": preview,
     "plan": plan,
     "plans": plans,
     "compared": compared,

@@ -56,9 +56,9 @@ class Sending:
                         yield reply
                         return
             # Outside: another may have the place meanwhile.
-            await self._pause(pause)
+            await self.pause(pause)
 
-    async def _pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         await self._rest(lambda: end - time.monotonic())
 
@@ -86,7 +86,7 @@ class Sending:
         cost = most
         try:
             reply = await self.teacher.ask(request)
-            cost = prices.of_usage(self._prices, reply.usage.plain)
+            cost = prices.of_usage(self._prices, reply.usage.measures)
         except Passing as passing:
             cost = most if passing.may_be_billed else 0.0
             raise

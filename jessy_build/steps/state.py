@@ -39,6 +39,9 @@ class Rejected:
 
     rows: int
     by_rule: Mapping[str, int]
+    """Of findings that reject a row."""
+    warned: Mapping[str, int]
+    """Of findings that only warn, of a row or of all of them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Told:
     recipe: str
     version: str
     status: str
-    """done, nothing to do, failed, interrupted, running, or killed."""
+    """done, nothing to do, failed, interrupted, running, killed, or previewed."""
     started: float
     seconds: float | None
     at: tuple[str, ...]
@@ -130,7 +133,8 @@ def _rejected(past: Past, recipe: str) -> Rejected | None:
     decided = past.store.ledger.decisions.last(recipe, "validate")
     if decided is None or "rejected" not in decided.measured:
         return None
-    return Rejected(decided.measured["rejected"], decided.measured.get("by_rule") or {})
+    said = decided.measured
+    return Rejected(said["rejected"], said.get("by_rule") or {}, said.get("warned") or {})
 
 
 def _told(past: Past, build: Build, spent: Spending) -> Told:
@@ -194,10 +198,18 @@ def progress(rows: int, target: int) -> str:
 
 
 def _rejections(rejected: Rejected | None) -> Iterator[str]:
-    if rejected is not None and rejected.rows:
-        rules = ", ".join(f"{rule} {count}" for rule, count in sorted(rejected.by_rule.items()))
-        yield f"Rejected: {rejected.rows} rows ({rules})"
+    if rejected is None:
+        return
+    if rejected.rows:
+        yield f"Rejected: {rejected.rows} rows ({_counted(rejected.by_rule)})"
+    if rejected.warned:
+        yield f"Warnings: {sum(rejected.warned.values())} ({_counted(rejected.warned)})"
+    if rejected.rows or rejected.warned:
         yield ""
+
+
+def _counted(rules: Mapping[str, int]) -> str:
+    return ", ".join(f"{rule} {count}" for rule, count in sorted(rules.items()))
 
 
 def _costs(spent: Spending) -> Iterator[str]:

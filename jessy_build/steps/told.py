@@ -17,6 +17,7 @@ from jessy_build.plan.changes import Change
 from jessy_build.plan.step import Step
 from jessy_build.recipe import tree
 from jessy_build.recipe.paths import Found
+from jessy_build.steps import past as pasts
 from jessy_build.steps import row_edits
 from jessy_build.steps.items import INCLUDE, Picked, included_in
 
@@ -122,7 +123,8 @@ class Edits:
         """Of a step that no build had, since the recipe did not have its block."""
         block = NEW_BLOCKS.get(step.kind, "").format(step.name.partition(":")[2])
         # A build that is on its way says itself what it is asked about here.
-        ended = [build for build in self._builds.values() if build.status != "running"]
+        others = ("running", pasts.PREVIEWED)
+        ended = [build for build in self._builds.values() if build.status not in others]
         if not block or not ended or step.name in self.workspace.rebuilder.before:
             return
         if _value(max(ended, key=lambda build: build.id).config, block) is None:

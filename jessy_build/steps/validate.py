@@ -4,19 +4,20 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import read_jsonl, write_jsonl
 from jessy_build.plan.step import Step
+from jessy_build.steps import evaluate
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
     from jessy_build.validators import Finding
 
 name = "validate"
-version = 1
+version = 3
 holds = always
 
 SHOWN = 10
@@ -27,20 +28,25 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     levels = loaded.recipe.complexity.items()
     words = {level: list(spec.words) for level, spec in levels}
     iterations = {level: list(spec.iterations) for level, spec in levels}
-    params = {
+    params: dict[str, Any] = {
         "rules": rules.model_dump(mode="json"),
         "words": words,
         "iterations": iterations,
         "order": list(loaded.recipe.categories),
     }
     needs = {category: f"generate:{category}" for category in loaded.recipe.categories}
-    about = {
+    about: dict[str, Any] = {
         "dataset.validate": params["rules"],
         "complexity": {
             level: {"words": words[level], "iterations": iterations[level]} for level in words
         },
         "categories": ", ".join(loaded.recipe.categories),
     }
+    if rules.near_duplicate is not None and loaded.recipe.evaluate is not None:
+        # Only there: else another prompt would have rows looked at once more for nothing.
+        prompts = loaded.evaluate_prompts
+        params["prompts"] = [prompt.prompt for prompt in prompts if not prompt.seen]
+        about["evaluate.prompts"] = [evaluate.said_of(prompt) for prompt in prompts]
     span = loaded.span_of("dataset.validate")
     return [Step(name, name, version, params, needs, span=span, about=about)]
 
@@ -54,7 +60,13 @@ def run(job: Job) -> Facts:
         for example in read_jsonl(job.inputs[category] / "examples.jsonl")
     ]
     params = job.step.params
-    findings = validators.check(examples, params["rules"], params["words"], params["iterations"])
+    findings = validators.check(
+        examples,
+        params["rules"],
+        params["words"],
+        params["iterations"],
+        params.get("prompts", ()),
+    )
     bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
     if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
@@ -69,8 +81,17 @@ def run(job: Job) -> Facts:
     write_jsonl(job.out / "examples.jsonl", kept)
     rows = [json.dumps(asdict(finding), ensure_ascii=False) + "\n" for finding in findings]
     (job.out / "findings.jsonl").write_text("".join(rows), encoding="utf-8")
-    rules = dict(Counter(finding.rule for finding in findings))
-    return {"rows": len(kept), "rejected": len(examples) - len(kept), "by_rule": rules}
+    return {
+        "rows": len(kept),
+        "rejected": len(examples) - len(kept),
+        "by_rule": _by_rule(findings, "error"),
+        "warned": _by_rule(findings, "warning"),
+        "warnings": [_line(f) for f in findings if f.severity == "warning"][:SHOWN],
+    }
+
+
+def _by_rule(findings: "Sequence[Finding]", severity: str) -> dict[str, int]:
+    return dict(Counter(finding.rule for finding in findings if finding.severity == severity))
 
 
 def _rejected(findings: "Sequence[Finding]", bad: int, rows: int) -> StepError:
@@ -90,4 +111,6 @@ def _line(finding: "Finding") -> str:
 
 def summary(facts: Facts) -> str:
     rejected = f", {facts['rejected']} rejected" if facts["rejected"] else ", none rejected"
-    return f"{facts['rows']} rows{rejected}"
+    warned = sum(facts.get("warned", {}).values())
+    warnings = f", {warned} warning{'s' if warned > 1 else ''}" if warned else ""
+    return f"{facts['rows']} rows{rejected}{warnings}"

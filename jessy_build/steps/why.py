@@ -42,7 +42,9 @@ def of(past: Past, recipe: str, word: str | None) -> Document | Item:
     """The last decision about a step of this name, or else an example."""
     decisions = past.store.ledger.decisions
     if word is None:
-        found = list(decisions.of_build(past.builds(recipe)[0].id).values())
+        # One that was killed early, or only a preview, has decided nothing.
+        decided = (decisions.of_build(build.id) for build in past.builds(recipe))
+        found = list(next(filter(None, decided), {}).values())
     elif last := decisions.last(recipe, word):
         found = [last]
     else:

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
 
 from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
-from jessy_build.teachers import anthropic, curated, ollama
+from jessy_build.teachers import anthropic, curated, ollama, openai
 from jessy_build.teachers.asking import Malformed, example_schema, parse
+
+if TYPE_CHECKING:
+    from jessy_build.teachers.message_batches import MessageBatches
 
 __all__ = [
     "ASKING",
@@ -26,9 +29,12 @@ TEACHERS: dict[str, ModuleType] = {
     "curated": curated,
     "anthropic": anthropic,
     "ollama": ollama,
+    "openai": openai,
 }
 
-Config = Annotated[curated.Config | anthropic.Config | ollama.Config, Field(discriminator="kind")]
+Config = Annotated[
+    curated.Config | anthropic.Config | ollama.Config | openai.Config, Field(discriminator="kind")
+]
 """What may stand under a name in `teachers:` of a recipe."""
 
 
@@ -70,5 +76,14 @@ class Asking(Protocol):
         ...
 
 
-ASKING: dict[str, Asking] = {"anthropic": anthropic, "ollama": ollama}
+ASKING: dict[str, Asking] = {"anthropic": anthropic, "ollama": ollama, "openai": openai}
 """The teachers that are asked; the others bring their rows."""
+
+
+def in_batches(teacher: Teacher) -> "MessageBatches | None":
+    """Where the teacher's questions may be sent many at once; None where they may not."""
+    if not isinstance(teacher, anthropic.Claude):
+        return None
+    from jessy_build.teachers.message_batches import MessageBatches
+
+    return MessageBatches(teacher)

@@ -1,10 +1,9 @@
 """Claude through the Messages API. The SDK does not retry: `retry` says when we do."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import date
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import Field
 
@@ -13,12 +12,15 @@ from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.example import Reply, Request, Stop, Usage
 from jessy_build.settings import Settings
 from jessy_build.teachers import asking, retry
+from jessy_build.teachers.prices import Prices
 from jessy_build.teachers.retry import Passing
 
 if TYPE_CHECKING:
     import asyncio
 
     import anthropic as sdk
+
+Answered = TypeVar("Answered")
 
 KEY = "ANTHROPIC_API_KEY"
 HOST = "ANTHROPIC_BASE_URL"
@@ -36,21 +38,6 @@ STOPS: Mapping[str | None, Stop] = {
 }
 
 
-class Prices(BaseConfig):
-    """Dollars per million tokens. Told to people; no part of any request."""
-
-    input: float = Field(ge=0)
-    """Of what is asked."""
-    output: float = Field(ge=0)
-    """Of what is answered, thinking included."""
-    cached_input: float | None = Field(default=None, ge=0)
-    """Of what is asked and read from a cache. Default: as `input`."""
-    cache_write: float | None = Field(default=None, ge=0)
-    """Of what is asked and newly written to a cache. Default: 1.25 times `input`."""
-    as_of: date
-    """The day they were looked up, as 2026-11-01. After a year a warning asks to look again."""
-
-
 class Config(BaseConfig):
     """Claude through Anthropic's Messages API. The key comes from ANTHROPIC_API_KEY."""
 
@@ -65,8 +52,10 @@ class Config(BaseConfig):
     """Seconds to wait for one answer."""
     prices: Prices | None = None
     """What the account pays; look it up there. Without it, plans cannot say dollars."""
-    batch: bool = Field(default=False, exclude=True)
-    """Ask through Message Batches, at half the price and within a day."""
+    batch: bool = False
+    """Send the questions together, as Message Batches: half the price, answered within a day. A
+    build waits for them, and one that was stopped is found again by the next. What comes back
+    without a usable answer is asked by itself."""
 
 
 def request(
@@ -126,9 +115,9 @@ def open(config: Config, settings: Settings) -> "Claude":
 class Claude:
     def __init__(self, client: "sdk.AsyncAnthropic", config: Config, host: str, key: str) -> None:
         self.concurrency = config.concurrency
-        self._client = client
+        self.client = client
         self._config = config
-        self._host = host
+        self.host = host
         self._key = key
         self._opened: dict[str, asyncio.Event] = {}
         """Of each constant part, whether the request that was sent first has ended."""
@@ -160,49 +149,60 @@ class Claude:
         began = time.perf_counter()
         message = await self._create(request)
         try:
-            return self._reply(message, request, time.perf_counter() - began)
+            return self.reply(message, request.digest, time.perf_counter() - began)
         except (AttributeError, TypeError):
             # The SDK builds a Message out of any JSON, whatever is missing from it.
-            failed = self._no_message()
+            failed = self.no_message()
         raise failed
 
     async def close(self) -> None:
-        await self._client.close()
+        await self.client.close()
 
     async def _create(self, request: Request) -> "sdk.types.Message":
+        return await self.called(lambda: self.client.messages.create(**body(request)))
+
+    async def called(
+        self, call: Callable[[], Awaitable[Answered]], missing: StepError | None = None
+    ) -> Answered:
+        """One call of the SDK, with its errors in our words. `missing` is raised where the server
+        knows nothing of what was called for."""
         import asyncio
 
         import anthropic as sdk
+        import httpx2
 
         failed: StepError
         try:
             # The SDK's own limit counts from byte to byte; this one counts the whole answer.
             async with asyncio.timeout(self._config.timeout):
-                message: sdk.types.Message = await self._client.messages.create(**_body(request))
+                return await call()
         except sdk.APIStatusError as error:
-            failed = self._refused(error)
+            failed = missing if missing and error.status_code == 404 else self._refused(error)
         except (sdk.APITimeoutError, TimeoutError):
             failed = Passing(
                 "late",
-                f"{self._host} gave no answer within {self._config.timeout:g} s",
+                f"{self.host} gave no answer within {self._config.timeout:g} s",
                 hint=f"raise `timeout` of the teacher, or build again later; {asking.KEPT}",
             )
         except sdk.APIConnectionError as error:
+            failed = self._unreachable(error.__cause__ or error)
+        except httpx2.TransportError as error:
+            # Of an answer that is read line by line, which the SDK leaves as it is.
             failed = self._unreachable(error)
         except (sdk.AnthropicError, ValueError):
-            failed = self._no_message()
-        else:
-            return message
+            failed = self.no_message()
         # Raised out here, so that no SDK error hangs on it: that holds the request and its key.
         raise failed
 
-    def _reply(self, message: "sdk.types.Message", request: Request, seconds: float) -> Reply:
+    def reply(self, message: "sdk.types.Message", request: str, seconds: float) -> Reply:
+        """`request` is the digest of what was asked. AttributeError or TypeError for a message
+        that is none."""
         text = "".join(block.text for block in message.content if block.type == "text")
         usage = _usage(message.usage)
         reason = message.stop_reason
         if reason not in STOPS:
             raise StepError(
-                f"{self._host} ended an answer with '{reason}', which nobody asked for",
+                f"{self.host} ended an answer with '{reason}', which nobody asked for",
                 hint=f"name another model; {asking.KEPT}",
             )
         return Reply(
@@ -211,26 +211,17 @@ class Claude:
             usage=usage,
             seconds=seconds,
             model=message.model,
-            request=request.digest,
+            request=request,
         )
 
     def _refused(self, error: "sdk.APIStatusError") -> StepError:
-        headers = error.response.headers
-        wait, fault = retry.asked_wait(headers), retry.fault_of(error.status_code, headers)
-        if error.status_code in (402, 429) and _spent(error.response):
+        status = error.status_code
+        if status in (402, 429) and _spent(error.response):
             return StepError(
-                f"the spend limit of the account at {self._host} is reached ({error.status_code})",
+                f"the spend limit of the account at {self.host} is reached ({status})",
                 hint=f"raise the limit, or wait until it starts afresh; {asking.KEPT}",
             )
-        if wait > retry.LONGEST_WAIT:
-            return StepError(
-                f"{self._host} asks to wait {wait:.0f} s before the next request",
-                hint=f"build again after that; {asking.KEPT}",
-            )
-        problem, hint = self._told(error)
-        if fault is not None:
-            return Passing(fault, problem, hint=hint, wait=wait)
-        return StepError(problem, hint=hint)
+        return retry.refusal(self.host, status, error.response.headers, self._told(error))
 
     def _told(self, error: "sdk.APIStatusError") -> tuple[str, str]:
         said = asking.scrub(error.api_message or f"HTTP {error.status_code}", [self._key])
@@ -238,44 +229,44 @@ class Claude:
         model = self._config.model
         match status:
             case 401:
-                problem = f"{self._host} does not accept the key in {KEY} (401)"
+                problem = f"{self.host} does not accept the key in {KEY} (401)"
                 hint = f"set {KEY} to a key that is valid there; {asking.KEPT}"
             case 402:
-                problem = f"{self._host} wants a payment first (402): {said}"
+                problem = f"{self.host} wants a payment first (402): {said}"
                 hint = f"see the billing page of your account; {asking.KEPT}"
             case 403:
                 problem = f"the key in {KEY} may not use '{model}' (403): {said}"
                 hint = "use a key that may, or name another model"
             case 404:
-                problem = f"{self._host} knows no model '{model}' (404)"
+                problem = f"{self.host} knows no model '{model}' (404)"
                 hint = _did_you_mean(model)
             case 429:
-                problem = f"{self._host} still limits the rate after all tries (429): {said}"
+                problem = f"{self.host} still limits the rate after all tries (429): {said}"
                 hint = (
                     f"lower `concurrency` of the teacher (it is {self.concurrency}), "
                     f"or build again later; {asking.KEPT}"
                 )
             case _ if status >= 500 or status in retry.PASSING:
-                problem = f"{self._host} failed after all tries ({status}): {said}"
+                problem = f"{self.host} failed after all tries ({status}): {said}"
                 hint = f"build again later; {asking.KEPT}"
             case _:
-                problem = f"{self._host} does not take the request ({status}): {said}"
+                problem = f"{self.host} does not take the request ({status}): {said}"
                 hint = "does this model offer what the recipe asks of it?"
         return problem, hint
 
-    def _unreachable(self, error: "sdk.APIConnectionError") -> StepError:
-        cause = asking.scrub(str(error.__cause__ or error), [self._key])
+    def _unreachable(self, error: BaseException) -> StepError:
+        cause = asking.scrub(str(error), [self._key])
         # Where no connection came about, nothing was sent.
-        never_sent = type(error.__cause__).__name__ == "ConnectError"
+        never_sent = type(error).__name__ == "ConnectError"
         return Passing(
             "failed" if never_sent else "lost",
-            f"no answer from {self._host}: {cause}",
+            f"no answer from {self.host}: {cause}",
             hint=f"is this machine online, and {HOST} right if it is set? {asking.KEPT}",
         )
 
-    def _no_message(self) -> StepError:
+    def no_message(self) -> StepError:
         return StepError(
-            f"{self._host} answered with something that is no message",
+            f"{self.host} answered with something that is no message",
             hint=f"if {HOST} is set, it must name a server that speaks the Messages API",
         )
 
@@ -300,7 +291,7 @@ def _system(request: Request) -> str:
     return "\n\n".join(m.content for m in request.messages if m.role == "system")
 
 
-def _body(request: Request) -> dict[str, Any]:
+def body(request: Request) -> dict[str, Any]:
     """The request as the SDK takes it: the system text apart, the schema as output format.
 
     The mark for the cache stands here and not in the request: it changes no answer.

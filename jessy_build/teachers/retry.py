@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from jessy_build.diagnostics import StepError
+from jessy_build.teachers import asking
 
 Fault = Literal["busy", "failed", "lost", "late"]
 """The server turned it away for now; it failed; the connection ended before the answer had come;
@@ -61,6 +62,18 @@ def fault_of(status: int, headers: Mapping[str, str]) -> Fault | None:
     said = headers.get("x-should-retry")
     again = status in PASSING or status >= 500 if said is None else said == "true"
     return "failed" if again else None
+
+
+def refusal(host: str, status: int, headers: Mapping[str, str], told: tuple[str, str]) -> StepError:
+    """The error for an answer that is none; `told` are its problem and its hint."""
+    wait, fault = asked_wait(headers), fault_of(status, headers)
+    if wait > LONGEST_WAIT:
+        return StepError(
+            f"{host} asks to wait {wait:.0f} s before the next request",
+            hint=f"build again after that; {asking.KEPT}",
+        )
+    problem, hint = told
+    return Passing(fault, problem, hint=hint, wait=wait) if fault else StepError(problem, hint=hint)
 
 
 def asked_wait(headers: Mapping[str, str]) -> float:

@@ -1,9 +1,10 @@
 """The rules that rows must keep: one pure function each, listed here by its name in the recipe."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from jessy_build.example import Example
-from jessy_build.validators import chars, duplicates, roles, words
+from jessy_build.validators import chars, duplicates, near_duplicates, roles, words
 from jessy_build.validators import iterations as iterations_
 from jessy_build.validators.finding import Finding, Limits
 
@@ -12,33 +13,59 @@ __all__ = ["VALIDATORS", "Finding", "Limits", "check"]
 Check = Callable[[Sequence[Example], Limits], Iterable[Finding]]
 """Given all rows of a data set in their order; says what is wrong with which, and changes none."""
 
-VALIDATORS: dict[str, Check] = {
+ALONE: dict[str, Check] = {
     roles.RULE: roles.check,
     chars.RULE: chars.check,
     words.RULE: words.check,
     iterations_.RULE: iterations_.check,
-    duplicates.RULE: duplicates.check,
 }
+"""Each looks at every row by itself."""
+
+COMPARING: dict[str, Check] = {
+    duplicates.RULE: duplicates.check,
+    near_duplicates.RULE: near_duplicates.check,
+}
+"""These hold rows against each other."""
+
+VALIDATORS = {**ALONE, **COMPARING}
 
 
 def check(
     examples: Sequence[Example],
-    rules: Mapping[str, object],
+    rules: Mapping[str, Any],
     words: Mapping[str, Sequence[int]],
     iterations: Mapping[str, Sequence[int]] | None = None,
+    prompts: Sequence[str] = (),
 ) -> list[Finding]:
     """All findings of the rules that are on, in the order of the rows.
 
     `rules` is the recipe's `dataset.validate`: a rule set to false is off. `words` and `iterations`
-    have [from, to] for each level of complexity.
+    have [from, to] for each level of complexity; `prompts` are those that nobody may be trained on.
     """
-    min_chars = rules.get("min_chars", 1)
     limits = Limits(
         words={level: (span[0], span[1]) for level, span in words.items()},
         iterations={level: (span[0], span[1]) for level, span in (iterations or {}).items()},
-        min_chars=min_chars if isinstance(min_chars, int) else 1,
+        min_chars=int(rules.get("min_chars", 1)),
+        near_duplicate=rules.get("near_duplicate"),
+        prompts=tuple(prompts),
     )
-    on = [validator for name, validator in VALIDATORS.items() if rules.get(name, True)]
-    findings = [finding for validator in on for finding in validator(examples, limits)]
+    findings = _found(ALONE, rules, examples, limits)
+    # Of rows that ask the same the first stays; one that falls for another reason is no first one.
+    bad = {(finding.example_id, finding.where) for finding in findings}
+    fall = [(example.id, example.origin.source) in bad for example in examples]
+    ordered = [
+        e for wanted in (False, True) for e, f in zip(examples, fall, strict=True) if f is wanted
+    ]
+    findings += _found(COMPARING, rules, ordered, limits)
     place = {(e.id, e.origin.source): index for index, e in enumerate(examples)}
     return sorted(findings, key=lambda finding: place[finding.example_id, finding.where])
+
+
+def _found(
+    table: Mapping[str, Check],
+    rules: Mapping[str, Any],
+    examples: Sequence[Example],
+    limits: Limits,
+) -> list[Finding]:
+    on = [validator for name, validator in table.items() if rules.get(name, True)]
+    return [finding for validator in on for finding in validator(examples, limits)]

@@ -32,7 +32,7 @@ def check(examples: Sequence[Example], limits: Limits) -> Iterator[Finding]:
 
 
 def _asked(example: Example) -> tuple[str, ...]:
-    return tuple(normal(text, example.language) for text in _texts(example, "user"))
+    return tuple(normal(text, example.language) for text in texts(example, "user"))
 
 
 def normal(text: str, language: str = "") -> str:
@@ -46,7 +46,7 @@ def normal(text: str, language: str = "") -> str:
 
 def _told(before: Example, example: Example) -> str:
     same = f"asks the same as {before.origin.source}"
-    answers = zip(_texts(example, "assistant"), _texts(before, "assistant"), strict=False)
+    answers = zip(texts(example, "assistant"), texts(before, "assistant"), strict=False)
     for here, there in answers:
         if normal(here, example.language) != normal(there, before.language):
             told = f"{excerpt(here)} here, {excerpt(there)} there"
@@ -54,5 +54,5 @@ def _told(before: Example, example: Example) -> str:
     return f"{same} and answers the same"
 
 
-def _texts(example: Example, role: Role) -> list[str]:
+def texts(example: Example, role: Role) -> list[str]:
     return [message.content for message in example.messages if message.role == role]

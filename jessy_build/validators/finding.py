@@ -30,6 +30,10 @@ class Limits:
     iterations: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """As `words`, of what a row says about itself."""
     min_chars: int = 1
+    near_duplicate: float | None = None
+    """Which share of two questions must be the same; None: nobody looks."""
+    prompts: tuple[str, ...] = ()
+    """What the evaluation will ask, and nobody may be trained on."""
 
 
 def error(example: Example, rule: str, message: str) -> Finding:

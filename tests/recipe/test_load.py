@@ -330,8 +330,8 @@ def test_loading_reads_no_more_than_it_is_asked_to() -> None:
     """What a plan or a no-op build must not wait for."""
     code = (
         "import sys; from jessy_build.recipe.load import load; load(sys.argv[1]);"
-        "print(*sorted({'numpy', 'mlx', 'anthropic', 'ollama', 'rich', 'transformers', 'httpx',"
-        "'huggingface_hub', 'gguf', 'asyncio'} & set(sys.modules)))"
+        "print(*sorted({'numpy', 'mlx', 'anthropic', 'ollama', 'openai', 'rich', 'transformers',"
+        "'httpx', 'huggingface_hub', 'gguf', 'asyncio'} & set(sys.modules)))"
     )
     run = [sys.executable, "-c", code, str(GOOD / "full.yaml")]
     out = subprocess.run(run, capture_output=True, text=True, check=True).stdout

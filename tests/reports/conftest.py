@@ -116,6 +116,9 @@ def finished_build() -> ReportData:
             valid=10,
             tokens=4210,
             trained_tokens=2377,
+            rejected=3,
+            by_rule=(("language", "1"), ("words", "2")),
+            warnings=("give_aways: of 'low' 96 % end without a sign, of the others 4 %",),
         ),
         training=Training(
             curve=tuple(point(step) for step in range(0, 121, 2)),

@@ -180,3 +180,12 @@ def test_rows_without_language_or_level_are_still_counted(finished: ReportData) 
 def test_a_base_without_a_name_is_known_by_the_end_of_its_source(finished: ReportData) -> None:
     page = html.render(replace(finished, base=replace(finished.base, name="")))
     assert "SmolLM2-135M-Instruct.Q4_1, 135 M parameters" in page
+
+
+def test_what_was_rejected_stands_by_rule_with_the_warnings(finished: ReportData) -> None:
+    page = html.render(finished)
+    assert "<b>3</b> more rows were rejected, by rule: language 1, words 2." in page
+    assert "<li>give_aways: of &#39;low&#39; 96 % end" in page
+    clean = replace(finished.dataset, rejected=0, by_rule=(), warnings=())
+    clear = html.render(replace(finished, dataset=clean))
+    assert "rejected" not in clear and "warned" not in clear

@@ -23,6 +23,7 @@ from jessy_build.recipe.model import Recipe
 from tests.bases import hub_server
 from tests.loopback import messages_api
 from tests.loopback.ollama_api import OllamaServer
+from tests.loopback.openai_api import OpenAIServer
 from tests.loopback.server import Seen, Step
 from tests.steps import asked
 from tests.steps.project import Project
@@ -47,6 +48,7 @@ teachers:
     model: claude-haiku-5-5
     max_tokens: 200
     concurrency: 4
+    batch: false
     timeout: 60
     prices: {input: 1.0, output: 5.0, cached_input: 0.1, cache_write: 1.25, as_of: 2026-11-01}
   local:
@@ -57,6 +59,15 @@ teachers:
     max_tokens: 100
     concurrency: 2
     timeout: 90
+  far:
+    kind: openai
+    model: smollm2
+    base_url: FAR/v1
+    temperature: 0.5
+    max_tokens: 100
+    concurrency: 2
+    timeout: 90
+    prices: {input: 0.5, output: 1.0, cached_input: 0.1, as_of: 2026-11-01}
   curated:
     kind: curated
     files: [rows.jsonl]
@@ -92,6 +103,12 @@ categories:
     turns:
       min: 1
       max: 2
+  afar:
+    teacher: far
+    count: 2
+    prompt: small.j2
+    languages: {en: 1}
+    complexity: {low: 1}
   small:
     teacher: local
     count: 2
@@ -114,6 +131,7 @@ dataset:
     roles: true
     complexity: true
     min_chars: 1
+    near_duplicate: 0.9
     on_reject: drop
   marker: "[{{ iterations }}] "
   enhance:
@@ -204,7 +222,7 @@ FILES = {
     "questions.jsonl": '{"prompt": "naber"}\n',
 }
 
-ASKED = "generate:talk generate:deep generate:small"
+ASKED = "generate:talk generate:deep generate:afar generate:small"
 CLAUDE = "generate:talk generate:deep"
 PERSONA = f"{ASKED} assemble evaluate deploy"
 LEVEL = f"{ASKED} validate"
@@ -225,6 +243,9 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "teachers.local.model": ("gemma3:1b", "generate:small"),
     "teachers.local.temperature": ("0.6", "generate:small"),
     "teachers.local.max_tokens": ("300", "generate:small"),
+    "teachers.far.model": ("qwen3", "generate:afar"),
+    "teachers.far.temperature": ("0.6", "generate:afar"),
+    "teachers.far.max_tokens": ("300", "generate:afar"),
     "teachers.curated.files": ("[more.jsonl]", "generate:smalltalk"),
     "complexity.low.iterations": ("[1, 3]", "generate:talk validate assemble"),
     "complexity.low.words": ("[1, 50]", "generate:talk validate assemble"),
@@ -252,6 +273,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "dataset.validate.roles": ("false", "validate"),
     "dataset.validate.complexity": ("false", "validate"),
     "dataset.validate.min_chars": ("2", "validate"),
+    "dataset.validate.near_duplicate": ("0.8", "validate"),
     "dataset.validate.on_reject": ("fail", "validate"),
     "dataset.marker": ('"({{ iterations }}) "', "assemble"),
     "train.lora.rank": ("4", "train"),
@@ -290,13 +312,14 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "modelfile.parameters.stop": ('["<stop>"]', "deploy"),
     "deploy.ollama.model": ("renamed", "deploy"),
     "deploy.ollama.quantize": ("q4_K_M", "deploy"),
-    "evaluate.prompts": ("questions.jsonl", "evaluate"),
+    "evaluate.prompts": ("questions.jsonl", "validate evaluate"),
     "evaluate.max_tokens": ("3", "evaluate"),
 }
 
 NOTHING: Mapping[str, str] = {
     "allow_outside": "true",
     "teachers.claude.concurrency": "2",
+    "teachers.claude.batch": "true",
     "teachers.claude.timeout": "30",
     "teachers.claude.prices.input": "2.0",
     "teachers.claude.prices.output": "6.0",
@@ -306,6 +329,10 @@ NOTHING: Mapping[str, str] = {
     "teachers.local.host": "http://127.0.0.1:9",
     "teachers.local.concurrency": "1",
     "teachers.local.timeout": "30",
+    "teachers.far.base_url": "http://127.0.0.1:9/v1",
+    "teachers.far.concurrency": "1",
+    "teachers.far.timeout": "30",
+    "teachers.far.prices.output": "6.0",
     "pools": "{anthropic: 2}",
     "budget.max_usd": "30",
 }
@@ -488,27 +515,27 @@ EDITS: Mapping[str, Edit] = {
     ),
     "a prompt of the evaluation changed": edit(
         replace("evaluate.jsonl", ("selam", "merhaba")),
-        "evaluate",
+        "validate evaluate",
         ("evaluate.prompts", "evaluate.jsonl:3"),
     ),
     "a prompt of the evaluation added": edit(
         append("evaluate.jsonl", '{"prompt": "naber", "language": "tr"}\n'),
-        "evaluate",
+        "validate evaluate",
         ("evaluate.prompts", "evaluate.jsonl:4"),
     ),
     "a prompt of the evaluation removed": edit(
         replace("evaluate.jsonl", ('{"prompt": "hello"}\n', "")),
-        "evaluate",
+        "validate evaluate",
         ("evaluate.prompts", "evaluate.jsonl:2"),
     ),
     "what a prompt of the evaluation is": edit(
         replace("evaluate.jsonl", ('"selam"', '"selam", "seen": true')),
-        "evaluate",
+        "validate evaluate",
         ("evaluate.prompts", "evaluate.jsonl:3"),
     ),
     "prompts of the evaluation written in the recipe": edit(
         replace("recipe.yaml", ("prompts: evaluate.jsonl", "prompts: [selam]")),
-        "evaluate report",
+        "validate evaluate report",
         ("evaluate.prompts", recipe_line("  prompts: evaluate.jsonl")),
     ),
     "a file of the base": edit(
@@ -524,7 +551,7 @@ EDITS: Mapping[str, Edit] = {
     ),
     "no evaluation": edit(
         replace("recipe.yaml", ("evaluate:\n  prompts: evaluate.jsonl\n  max_tokens: 2\n", "")),
-        "report",
+        "validate report",
         ("evaluate", "recipe.yaml"),
     ),
 }
@@ -608,22 +635,26 @@ class Teacher(asked.Teacher):
         return messages_api.said(json.dumps(texts), seen.body["model"])
 
 
+Servers = tuple[Teacher, OllamaServer, OpenAIServer]
+
+
 @pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Teacher, OllamaServer]]:
-    with Teacher() as teacher, OllamaServer() as ollama:
-        yield teacher, ollama
+def servers() -> Iterator[Servers]:
+    with Teacher() as teacher, OllamaServer() as ollama, OpenAIServer() as openai:
+        yield teacher, ollama, openai
 
 
 Make = Callable[[Path], Every]
 
 
 @pytest.fixture(scope="module")
-def make(servers: tuple[Teacher, OllamaServer], tiny_model: Path) -> Make:
+def make(servers: Servers, tiny_model: Path) -> Make:
     """Built whole, once."""
 
     def make(root: Path) -> Every:
-        teacher, ollama = servers
-        project = asked.make(root, tiny_model, teacher, RECIPE.replace("HOST", ollama.url))
+        teacher, ollama, openai = servers
+        recipe = RECIPE.replace("HOST", ollama.url).replace("FAR", openai.url)
+        project = asked.make(root, tiny_model, teacher, recipe)
         (root / "copy").mkdir()
         for file in (root / "base").iterdir():
             (root / "copy" / file.name).write_bytes(file.read_bytes())
@@ -835,7 +866,7 @@ WHOLE = (
 def test_what_the_plan_says_is_what_the_build_does(
     make: Make,
     tmp_path: Path,
-    servers: tuple[Teacher, OllamaServer],
+    servers: Servers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", servers[0].url)

@@ -240,7 +240,7 @@ def test_looking_back_loads_no_client_and_no_trainer(built: Project) -> None:
     code = (
         "import sys; from jessy_build import cli;"
         "code = cli.run(['why', 'recipe.yaml', 'report']);"
-        "heavy = {'anthropic', 'ollama', 'mlx', 'numpy', 'jinja2', 'fsspec', 'transformers'};"
+        "heavy = {'anthropic', 'ollama', 'openai', 'mlx', 'numpy', 'jinja2', 'fsspec'};"
         "print(code, sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

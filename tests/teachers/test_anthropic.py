@@ -472,8 +472,9 @@ def test_what_the_api_does_not_take_is_refused_in_the_recipe(fields: dict[str, A
 def test_importing_the_teachers_loads_no_sdk() -> None:
     code = (
         "import sys, jessy_build.teachers;"
-        "print([m for m in ('anthropic', 'ollama', 'httpx', 'httpx2') if m in sys.modules])"
+        "sdks = {'anthropic', 'ollama', 'openai', 'httpx', 'httpx2'};"
+        "print(sorted(sdks & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert set(TEACHERS) == {"curated", "anthropic", "ollama"}
+    assert set(TEACHERS) == {"curated", "anthropic", "ollama", "openai"}

@@ -12,6 +12,7 @@ ITERATIONS = {"low": [1, 2]}
 ALL: dict[str, Any] = {
     **dict.fromkeys(("roles", "words", "duplicates", "complexity"), True),
     "min_chars": 2,
+    "near_duplicate": 0.8,
 }
 
 ROWS = [
@@ -20,6 +21,8 @@ ROWS = [
     talk("u: naber", where="r:3"),
     talk("u: tamam mı", "a: o", where="r:4"),
     talk("u: ne var ne yok", "a: iyilik", where="r:5")._replace(iterations=3),
+    talk("u: sana bir şey sorabilir miyim", "a: sor", where="r:6"),
+    talk("u: sana bi şey sorabilir miyim", "a: tabii", where="r:7"),
 ]
 
 
@@ -34,7 +37,18 @@ def test_findings_come_in_the_order_of_the_rows() -> None:
         ("r:3", "roles"),
         ("r:4", "min_chars"),
         ("r:5", "complexity"),
+        ("r:7", "near_duplicate"),
     ]
+
+
+def test_of_two_that_ask_the_same_the_one_stays_that_keeps_the_other_rules() -> None:
+    rows = [
+        talk("u: sana bi soru sorucam", "a: bu çok uzun bir cevap", where="r:1"),
+        talk("u: Sana bi soru sorucam!", "a: sor", where="r:2"),
+        talk("u: sana bi soru sorucaam", "a: sor", where="r:3"),
+    ]
+    findings = [(finding.where, finding.rule) for finding in check(rows, ALL, WORDS, ITERATIONS)]
+    assert findings == [("r:1", "words"), ("r:1", "duplicates"), ("r:3", "near_duplicate")]
 
 
 @pytest.mark.parametrize("rule", VALIDATORS)
