@@ -26,12 +26,13 @@ class Message(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """Tokens as the server billed them; `input_tokens` is the uncached part."""
+    """Tokens as the server billed them; `input_tokens` is what no cache had to do with."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_input_tokens: int = 0
     thinking_tokens: int = 0
+    cache_write_tokens: int = 0
     batched: bool = False
     """Whether it came with a batch, at a price of its own."""
 

@@ -95,7 +95,7 @@ def enhance(
         for turn, message in enumerate(messages):
             if message.role != "assistant":
                 continue
-            put = _drawn(named, message.content, [seed, example.id, turn, named.name])
+            put = _drawn(named, message.content, f"{seed}\0{example.id}\0{turn}\0{named.name}\0")
             if put is None:
                 continue
             if most is not None and len(put.answer.split()) > most:
@@ -106,12 +106,12 @@ def enhance(
     return Enhanced(example._replace(messages=tuple(messages)), tuple(added), no_room)
 
 
-def _drawn(named: Named, answer: str, draw: Sequence[object]) -> Put | None:
-    if _number([*draw, "chance"]) >= named.config.chance:
+def _drawn(named: Named, answer: str, draw: str) -> Put | None:
+    if _number(draw) >= named.config.chance:
         return None
     # The highest number wins, so that a text more takes only the answers that it wins.
     return ENHANCERS[_kind(named)].enhance(
-        named.config, answer, lambda texts: max(texts, key=lambda text: _number([*draw, text]))
+        named.config, answer, lambda texts: max(texts, key=lambda text: _number(draw + text))
     )
 
 
@@ -119,6 +119,6 @@ def _kind(named: Named) -> str:
     return cast(phrase.Config, named.config).kind
 
 
-def _number(value: Sequence[object]) -> float:
+def _number(draw: str) -> float:
     """From 0 on, and below 1."""
-    return int(digest.of_value(list(value))[:13], 16) / 16**13
+    return int(digest.of_bytes(draw.encode())[:13], 16) / 16**13

@@ -11,7 +11,7 @@ from typing import Any
 from jessy_build.engine.ledger import Artifact
 from jessy_build.example import BATCH
 from jessy_build.steps import gguf
-from jessy_build.steps.prices import HALF
+from jessy_build.steps.prices import HALF, cache_write
 from jessy_build.teachers.prices import costs_nothing
 
 Recipe = Mapping[str, Any]
@@ -148,10 +148,12 @@ MEASURES: Mapping[str, str] = {
     "input": "input_tokens",
     "output": "output_tokens",
     "cached_input": "cached_input_tokens",
+    "cache_write": "cache_write_tokens",
     "thinking": "thinking_tokens",
     "batch_input": "batch_input_tokens",
     "batch_output": "batch_output_tokens",
     "batch_cached_input": "batch_cached_input_tokens",
+    "batch_cache_write": "batch_cache_write_tokens",
     "batch_thinking": "batch_thinking_tokens",
 }
 
@@ -176,6 +178,7 @@ def dollars(tokens: Mapping[str, int], prices: Mapping[str, Any] | None) -> floa
     each = {
         "input": prices["input"],
         "cached_input": prices["input"] if cached is None else cached,
+        "cache_write": cache_write(prices["input"], prices.get("cache_write")),
         "output": prices["output"],
     }
     paid = sum(

@@ -22,9 +22,11 @@ FILES: Mapping[str, tuple[str, str]] = {
 MEASURES = {
     "input": "input tokens",
     "cached_input": "cached input tokens",
+    "cache_write": "tokens written to a cache",
     "output": "output tokens",
     "batch_input": "input tokens of batches",
     "batch_cached_input": "cached input tokens of batches",
+    "batch_cache_write": "tokens of batches written to a cache",
     "batch_output": "output tokens of batches",
 }
 

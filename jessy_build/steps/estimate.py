@@ -126,16 +126,16 @@ class _History:
         answers_then = _both(spent, "requests")
         if not answers_then:
             return known
-        read, written, cached = (
+        read, written, cached, kept = (
             to_ask * _both(spent, f"{name}_tokens") / answers_then
-            for name in ("input", "output", "cached_input")
+            for name in ("input", "output", "cached_input", "cache_write")
         )
-        dollars = None if table is None else prices.dollars(table, read, written, cached)
+        dollars = None if table is None else prices.dollars(table, read, written, cached, kept)
         if dollars is not None and _in_batches(asking.config):
             dollars *= prices.HALF
         return replace(
             known,
-            input_tokens=read + cached,
+            input_tokens=read + cached + kept,
             output_tokens=written,
             dollars=dollars,
             seconds=self._seconds(asking, to_ask, spent),

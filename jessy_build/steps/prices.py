@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from jessy_build.example import BATCH, Request
+from jessy_build.teachers import anthropic
 from jessy_build.teachers.prices import costs_nothing
 
 MILLION = 1_000_000
 HALF = 0.5
 """Of the price, for what comes with a batch."""
+WRITING = 1.25
+"""What a token costs that is written to a cache, in tokens of input, where the recipe says no
+price: what Anthropic asks for one that is kept for five minutes."""
 AROUND = 1_000
 """Tokens that a server may put around what is asked: roles, and the words that explain a schema."""
 
@@ -22,12 +26,28 @@ def of(config: Any) -> Mapping[str, float] | None:
     if table is None:
         return None
     cached = table.input if table.cached_input is None else table.cached_input
-    return {"input": table.input, "output": table.output, "cached_input": cached}
+    return {
+        "input": table.input,
+        "output": table.output,
+        "cached_input": cached,
+        "cache_write": cache_write(table.input, table.cache_write),
+    }
 
 
-def dollars(prices: Mapping[str, float], read: float, written: float, cached: float = 0) -> float:
+def cache_write(input: float, said: float | None) -> float:
+    return WRITING * input if said is None else said
+
+
+def dollars(
+    prices: Mapping[str, float],
+    read: float,
+    written: float,
+    cached: float = 0,
+    cache_written: float = 0,
+) -> float:
     paid = read * prices["input"] + written * prices["output"]
-    return (paid + cached * prices.get("cached_input", 0)) / MILLION
+    paid += cached * prices.get("cached_input", 0) + cache_written * prices.get("cache_write", 0)
+    return paid / MILLION
 
 
 def of_usage(prices: Mapping[str, float], measures: Mapping[str, float]) -> float:
@@ -41,6 +61,7 @@ def _one_way(prices: Mapping[str, float], measures: Mapping[str, float], before:
         measures.get(f"{before}input_tokens", 0),
         measures.get(f"{before}output_tokens", 0),
         measures.get(f"{before}cached_input_tokens", 0),
+        measures.get(f"{before}cache_write_tokens", 0),
     )
 
 
@@ -53,5 +74,7 @@ def of_a_try(prices: Mapping[str, float], request: Request) -> float:
 def at_most(prices: Mapping[str, float], request: Request) -> float:
     """What one try of it can cost: a text has at most as many tokens as bytes."""
     dearest = max(prices["input"], prices.get("cached_input", 0))
+    if request.provider == "anthropic" and anthropic.constant_part(request):
+        dearest = max(dearest, prices.get("cache_write", 0))
     sent = json.dumps(request.question, ensure_ascii=False).encode(errors="surrogatepass")
     return dollars({**prices, "input": dearest}, len(sent) + AROUND, request.max_tokens)

@@ -9,6 +9,9 @@ from jessy_build.example import BATCH
 from jessy_build.steps import blocks
 from jessy_build.steps.past import Past
 
+READ = ("input", "cached_input", "cache_write")
+"""What a server read, in the words of a lock."""
+
 
 @dataclass(frozen=True)
 class Spending:
@@ -52,11 +55,11 @@ def _of(spent: Spent, teachers: Mapping[str, Mapping[str, object]]) -> Spending:
     prices = blocks.prices_of(teachers.get(spent.teacher, {}))
     both = {
         name: int(spent.measures.get(name, 0) + spent.measures.get(f"{BATCH}{name}", 0))
-        for name in ("requests", "input_tokens", "cached_input_tokens", "output_tokens")
+        for name in ("requests", *(f"{name}_tokens" for name in READ), "output_tokens")
     }
     return Spending(
         both["requests"],
-        both["input_tokens"] + both["cached_input_tokens"],
+        sum(both[f"{name}_tokens"] for name in READ),
         both["output_tokens"],
         blocks.dollars({name: tokens[m] for name, m in blocks.MEASURES.items()}, prices),
     )

@@ -1,7 +1,8 @@
 """Claude through the Messages API. The SDK does not retry: `retry` says when we do."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import Field
@@ -15,6 +16,8 @@ from jessy_build.teachers.prices import Prices
 from jessy_build.teachers.retry import Passing
 
 if TYPE_CHECKING:
+    import asyncio
+
     import anthropic as sdk
 
 Answered = TypeVar("Answered")
@@ -23,6 +26,9 @@ KEY = "ANTHROPIC_API_KEY"
 HOST = "ANTHROPIC_BASE_URL"
 DEFAULT_HOST = "https://api.anthropic.com"
 LONGEST_CONNECT = 10.0
+SHORTEST_KEPT = 1024
+"""Bytes. No model caches fewer tokens, and no text has more tokens than bytes. What is longer and
+still too short for its model, the server leaves uncached at no cost."""
 
 STOPS: Mapping[str | None, Stop] = {
     "end_turn": "end",
@@ -113,8 +119,33 @@ class Claude:
         self._config = config
         self.host = host
         self._key = key
+        self._opened: dict[str, asyncio.Event] = {}
+        """Of each constant part, whether the request that was sent first has ended."""
 
     async def ask(self, request: Request) -> Reply:
+        async with self._behind_the_first(constant_part(request)):
+            return await self._ask(request)
+
+    @asynccontextmanager
+    async def _behind_the_first(self, constant: str) -> AsyncIterator[None]:
+        """A cache can be read once an answer has begun: those sent along with the first would all
+        write it, at a higher price than it has without any. However that one ends, all others go.
+        """
+        import asyncio
+
+        if not constant:
+            yield
+        elif (first := self._opened.get(constant)) is not None:
+            await first.wait()
+            yield
+        else:
+            self._opened[constant] = ended = asyncio.Event()
+            try:
+                yield
+            finally:
+                ended.set()
+
+    async def _ask(self, request: Request) -> Reply:
         began = time.perf_counter()
         message = await self._create(request)
         try:
@@ -249,8 +280,22 @@ def _spent(response: Any) -> bool:
         return False
 
 
+def constant_part(request: Request) -> str:
+    """What many requests have in common and a server may keep: a system text that is long enough.
+    Empty where there is none."""
+    system = _system(request)
+    return system if len(system.encode(errors="surrogatepass")) >= SHORTEST_KEPT else ""
+
+
+def _system(request: Request) -> str:
+    return "\n\n".join(m.content for m in request.messages if m.role == "system")
+
+
 def body(request: Request) -> dict[str, Any]:
-    """The request as the SDK takes it: the system text apart, the schema as output format."""
+    """The request as the SDK takes it: the system text apart, the schema as output format.
+
+    The mark for the cache stands here and not in the request: it changes no answer.
+    """
     body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens,
@@ -261,7 +306,10 @@ def body(request: Request) -> dict[str, Any]:
         ],
         **request.params,
     }
-    if system := "\n\n".join(m.content for m in request.messages if m.role == "system"):
+    if constant := constant_part(request):
+        mark = {"cache_control": {"type": "ephemeral"}}
+        body["system"] = [{"type": "text", "text": constant, **mark}]
+    elif system := _system(request):
         body["system"] = system
     if request.schema is not None:
         body["output_config"] = {"format": {"type": "json_schema", "schema": request.schema}}
@@ -271,11 +319,11 @@ def body(request: Request) -> dict[str, Any]:
 def _usage(usage: "sdk.types.Usage") -> Usage:
     details = usage.output_tokens_details
     return Usage(
-        # What is written to a cache was not read from one: it is paid like new input.
-        input_tokens=usage.input_tokens + (usage.cache_creation_input_tokens or 0),
+        input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cached_input_tokens=usage.cache_read_input_tokens or 0,
         thinking_tokens=details.thinking_tokens if details else 0,
+        cache_write_tokens=usage.cache_creation_input_tokens or 0,
     )
 
 

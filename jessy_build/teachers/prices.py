@@ -12,11 +12,13 @@ class Prices(Config):
     """Dollars per million tokens. Told to people; no part of any request."""
 
     input: float = Field(ge=0)
-    """Of what is asked, what is newly written to a cache included."""
+    """Of what is asked."""
     output: float = Field(ge=0)
     """Of what is answered, thinking included."""
     cached_input: float | None = Field(default=None, ge=0)
     """Of what is asked and read from a cache. Default: as `input`."""
+    cache_write: float | None = Field(default=None, ge=0)
+    """Of what is asked and newly written to a cache. Default: 1.25 times `input`."""
     as_of: date
     """The day they were looked up, as 2026-11-01. After a year a warning asks to look again."""
 

@@ -1,9 +1,10 @@
 """Anthropic's Messages API as far as a client that asks one question at a time can tell."""
 
 import json
+import time
 from typing import Any
 
-from tests.loopback.server import Loopback, Seen, Status, Step
+from tests.loopback.server import Loopback, Seen, Slow, Status, Step
 
 
 class MessagesServer(Loopback):
@@ -14,6 +15,36 @@ class MessagesServer(Loopback):
             return error(404, "not_found_error", f"no route {seen.path}")
         asked = seen.body["messages"][-1]["content"]
         return said(json.dumps({"user": asked, "assistant": f"cevap: {asked}"}), seen.body["model"])
+
+
+class CachingServer(MessagesServer):
+    """Keeps what is marked from the moment its first answer begins, as the real one does."""
+
+    SHORTEST = 1024
+    """Tokens, of four letters each here."""
+
+    def __init__(self, *script: Step, seconds: float = 0.0) -> None:
+        super().__init__(*script)
+        self.seconds = seconds
+        self._kept: dict[str, float] = {}
+
+    def usual(self, seen: Seen) -> Step:
+        usual = super().usual(seen)
+        assert isinstance(usual, Status)
+        marked = [
+            block["text"]
+            for block in seen.body.get("system", ())
+            if isinstance(block, dict) and block.get("cache_control") == {"type": "ephemeral"}
+        ]
+        now = time.monotonic()
+        for text in marked:
+            tokens = len(text) // 4
+            if tokens >= self.SHORTEST:
+                read = self._kept.get(text, now + 1) <= now
+                self._kept.setdefault(text, now + self.seconds)
+                word = "cache_read_input_tokens" if read else "cache_creation_input_tokens"
+                usual.body["usage"][word] = tokens
+        return Slow(self.seconds, usual) if self.seconds else usual
 
 
 def said(

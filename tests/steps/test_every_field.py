@@ -50,7 +50,7 @@ teachers:
     concurrency: 4
     batch: false
     timeout: 60
-    prices: {input: 1.0, output: 5.0, cached_input: 0.1, as_of: 2026-11-01}
+    prices: {input: 1.0, output: 5.0, cached_input: 0.1, cache_write: 1.25, as_of: 2026-11-01}
   local:
     kind: ollama
     model: gemma3:4b
@@ -324,6 +324,7 @@ NOTHING: Mapping[str, str] = {
     "teachers.claude.prices.input": "2.0",
     "teachers.claude.prices.output": "6.0",
     "teachers.claude.prices.cached_input": "0.2",
+    "teachers.claude.prices.cache_write": "2.0",
     "teachers.claude.prices.as_of": "2026-11-02",
     "teachers.local.host": "http://127.0.0.1:9",
     "teachers.local.concurrency": "1",

@@ -75,8 +75,8 @@ def test_an_answer_becomes_a_reply_with_its_usage_and_its_request() -> None:
     assert parse(reply.text)[1].content == "iyiyim"
     assert (reply.stop, reply.model) == ("end", "claude-haiku-5-5-20261001")
     assert reply.request == request.digest
-    assert reply.usage.input_tokens == 111
-    assert reply.usage.cached_input_tokens == 1000
+    assert reply.usage.input_tokens == 11
+    assert (reply.usage.cached_input_tokens, reply.usage.cache_write_tokens) == (1000, 100)
     assert (reply.usage.output_tokens, reply.usage.thinking_tokens) == (7, 3)
     assert 0 < reply.seconds < 10
     assert server.count == 1
@@ -96,6 +96,65 @@ def test_what_is_sent_is_the_request_and_thinking_is_off() -> None:
         "output_config": {"format": {"type": "json_schema", "schema": dict(example_schema())}},
     }
     assert KEY in sent.headers["authorization"] or sent.headers.get("x-api-key") == KEY
+
+
+LONG = "Sen JESSY'sin. " * 400
+
+
+def ask_all(server: Loopback, *requests: Request) -> list[Reply | BaseException]:
+    async def all_of_them() -> list[Reply | BaseException]:
+        teacher = anthropic.open(config(), settings(server.url))
+        try:
+            asked = (teacher.ask(request) for request in requests)
+            return await asyncio.gather(*asked, return_exceptions=True)
+        finally:
+            await teacher.close()
+
+    return asyncio.run(all_of_them())
+
+
+def test_a_long_system_text_is_marked_for_the_cache_and_is_the_same_request() -> None:
+    request = question("Soru?", system=LONG)
+    with api.MessagesServer() as server:
+        ask(server, request)
+    assert server.seen[0].body["system"] == [
+        {"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}}
+    ]
+    assert "cache" not in json.dumps(request.question), "nothing that was paid for is asked again"
+
+
+@pytest.mark.parametrize("system", ["ş" * 511, "x" * 1023])
+def test_what_no_model_would_cache_is_not_marked(system: str) -> None:
+    with api.MessagesServer() as server:
+        ask(server, question("Soru?", system=system))
+    assert server.seen[0].body["system"] == system
+
+
+def test_of_many_sent_at_once_one_writes_the_cache_and_all_others_read_it() -> None:
+    requests = [question(f"Soru {n}?", system=LONG) for n in range(8)]
+    with api.CachingServer(seconds=0.1) as server:
+        replies = ask_all(server, *requests)
+    usages = [reply.usage for reply in replies if isinstance(reply, Reply)]
+    tokens = len(LONG) // 4
+    assert len(usages) == 8
+    assert sum(usage.cache_write_tokens for usage in usages) == tokens
+    assert sum(usage.cached_input_tokens for usage in usages) == 7 * tokens
+
+
+def test_each_constant_part_has_a_first_and_others_wait_for_none() -> None:
+    requests = [question("Soru?", system=f"{n}{LONG}") for n in range(4)]
+    requests += [question(f"Soru {n}?", system="kısa") for n in range(4)]
+    with api.CachingServer(seconds=1) as server:
+        ask_all(server, *requests)
+    assert server.most_at_once == 8
+
+
+def test_when_the_first_fails_the_others_go_on() -> None:
+    requests = [question(f"Soru {n}?", system=LONG) for n in range(4)]
+    with api.CachingServer(api.overloaded(), seconds=0.05) as server:
+        replies = ask_all(server, *requests)
+    assert sum(isinstance(reply, Passing) for reply in replies) == 1
+    assert sum(isinstance(reply, Reply) for reply in replies) == 3
 
 
 def test_without_system_and_schema_neither_is_sent() -> None:
