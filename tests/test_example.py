@@ -19,11 +19,13 @@ REPLY = Reply("{}", "length", Usage(11, 7, 3, 1), 0.25, "claude-haiku-5-5", "f" 
 
 def test_a_row_comes_back_from_its_line() -> None:
     assert from_line(to_line(ROW)) == ROW
+    assert from_line(to_line(ROW._replace(edited=True))).edited
 
 
 def test_a_line_holds_every_field_in_its_order() -> None:
     row = json.loads(to_line(ROW))
-    assert list(row) == list(Example._fields)
+    assert list(row) == [name for name in Example._fields if name != "edited"]
+    assert list(json.loads(to_line(ROW._replace(edited=True)))) == list(Example._fields)
     assert list(row["messages"][1]) == list(Message._fields)
     assert list(row["origin"]) == list(Origin._fields)
     assert "sor kanka ✨" in to_line(ROW)
