@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, console: "Console") -> int:
     chosen = preview.choose(workspace, names, args.n)
     began = time.time()
     problems = {}
-    if args.ask:
+    if args.ask and chosen:
         from jessy_build.steps import capped, preview_asking
 
         def emit(event: "Event") -> None:
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace, console: "Console") -> int:
 
         budget = capped.budget([workspace], args.max_usd)
         problems = preview_asking.ask(workspace, chosen, budget, emit)
+        console.close()
         console.line()
     told = [Problem(name, error.problem, error.hint) for name, error in problems.items()]
     document = preview.document(workspace, names, chosen, began, told)

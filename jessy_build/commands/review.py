@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, console: "Console") -> int:
     if not (args.no_open or args.json) and _has_windows():
         import webbrowser
 
-        webbrowser.open(server.url)
+        webbrowser.open(server.url_once)
     server.run()
     counts = desk.counts()
     told = ", ".join(f"{counts[word]:,} {word}ed" for word in ("accept", "reject", "edit"))

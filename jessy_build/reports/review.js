@@ -64,6 +64,7 @@
     field("progress").textContent = `${(total - counts.open).toLocaleString("en")} of ${total.toLocaleString("en")} decided` + (said.length ? ` · ${said.join(", ")}` : "");
   };
 
+  const nearEnd = () => more && pane.scrollTop + pane.clientHeight > pane.scrollHeight - 600;
   const load = (afresh) => {
     if (!afresh && (fetching || !more)) return fetching ?? Promise.resolve();
     const mine = ++asked;
@@ -83,8 +84,8 @@
       tellCounts(page.counts);
       alertOf("");
       if (at < 0) choose(rows.length ? 0 : -1);
-      // A tall window may hold more than one page.
-      if (more && pane.scrollHeight <= pane.clientHeight + 200) return load(false);
+      // A tall window may hold more than one page, and who drags the bar is there before the rows.
+      if (nearEnd()) return load(false);
     }).catch((error) => { if (mine === asked) fetching = null; alertOf(error.message); });
     return fetching;
   };
@@ -258,7 +259,7 @@
     typing = setTimeout(look, event.target.id === "q" ? 150 : 0);
   });
   field("filter").addEventListener("submit", (event) => event.preventDefault());
-  new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) load(false); }, { root: pane, rootMargin: "600px" }).observe(field("end"));
+  for (const [what, kind] of [[pane, "scroll"], [window, "resize"]]) what.addEventListener(kind, () => { if (nearEnd()) load(false); }, { passive: true });
 
   const start = async () => {
     const about = await talk("about");

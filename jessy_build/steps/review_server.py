@@ -50,6 +50,7 @@ class Server:
         self.about = about
         """Of the recipe: what the page calls it."""
         self.token = secrets.token_urlsafe(24)
+        self._once = secrets.token_urlsafe(24)
         self._http = _http(self)
 
     @property
@@ -59,6 +60,18 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://{ADDRESS}:{self.port}/{self.token}/"
+
+    @property
+    def url_once(self) -> str:
+        """For a browser's command line, which others at this machine can read: it leads to the page
+        a single time."""
+        return f"http://{ADDRESS}:{self.port}/{self._once}/"
+
+    def opens(self, token: str) -> bool:
+        if not self._once or not hmac.compare_digest(token.encode(), self._once.encode()):
+            return False
+        self._once = ""
+        return True
 
     @cached_property
     def hosts(self) -> frozenset[str]:
@@ -115,6 +128,8 @@ class _Request(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in HEADERS.items():
             self.send_header(name, value)
+        if status == 303:
+            self.send_header("Location", f"/{self.served.token}/")
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -125,6 +140,8 @@ class _Request(BaseHTTPRequestHandler):
         if self.headers.get("Host", "") not in self.served.hosts:
             raise _Wrong(403, "this is the review of somebody at this machine")
         token, _, place = urlsplit(self.path).path.removeprefix("/").partition("/")
+        if self.command == "GET" and self.served.opens(token):
+            raise _Wrong(303, "the review is here")
         if not hmac.compare_digest(token.encode(), self.served.token.encode()):
             raise _Wrong(404, "nothing is here")
         return place

@@ -196,6 +196,17 @@ def test_each_review_has_a_token_of_its_own(tmp_path: Path) -> None:
         server._http.server_close()
 
 
+def test_what_others_read_on_the_browsers_command_line_leads_here_once(running: Server) -> None:
+    once = "/" + running.url_once.split("/")[3]
+    assert once != f"/{running.token}"
+    assert ask(running, "GET", f"{once}/", Host="evil.example")[0] == 403
+    assert ask(running, "POST", f"{once}/decide", decision(rows()[0]))[0] == 404
+    status, _, headers = ask(running, "GET", f"{once}/")
+    assert (status, headers["location"]) == (303, f"/{running.token}/")
+    assert ask(running, "GET", f"{once}/")[0] == 404
+    assert ask(running, "GET", "//")[0] == 404
+
+
 # The command
 
 
