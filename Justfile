@@ -49,6 +49,10 @@ history name *flags: _install
 show item *flags: _install
     @{{ jessy }} show "$@"
 
+# Read, edit, accept and reject the examples of the last build, on a local page
+review recipe *flags: _install
+    @{{ jessy }} review "$@"
+
 # Write the built data set for other tools: just export recipes/quickstart.yaml --format chat -o out
 export recipe *flags: _install
     @{{ jessy }} export "$@"
@@ -98,7 +102,7 @@ docs: _install
     {{ jessy }} schema missing > schemas/missing.schema.json
     {{ jessy }} schema diff > schemas/diff.schema.json
     {{ jessy }} schema lock > schemas/lock.schema.json
-    for name in why status overview history show export gc; do {{ jessy }} schema $name > schemas/$name.schema.json; done
+    for name in why status overview history show review export gc; do {{ jessy }} schema $name > schemas/$name.schema.json; done
     .venv/bin/python -m tests.recipe.errors_page
 
 _lint: _install_dev

@@ -159,6 +159,8 @@ class Example(NamedTuple):
     messages: tuple[Message, ...]
     origin: Origin
     iterations: int | None = None
+    edited: bool = False
+    """Whether a review put these messages in the place of those that its origin gave."""
 
 
 def example_id(category: str, messages: Iterable[Message]) -> str:
@@ -171,6 +173,9 @@ def to_line(example: Example) -> str:
     row = example._asdict()
     row["messages"] = [message._asdict() for message in example.messages]
     row["origin"] = example.origin.plain
+    if not example.edited:
+        # Few are: a row that is as its origin gave it says nothing of it.
+        del row["edited"]
     return json.dumps(row, ensure_ascii=False, separators=(", ", ": "))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jessy_build.commands import COMMANDS, named
-from tests.steps.project import REPOSITORY, Project, Ran
+from tests.steps.project import REPOSITORY, SIGINT, Project, Ran
 
 OTHER = "train.lora.rank=2"
 
@@ -74,6 +74,8 @@ REFUSED = {
     "diff build:99 recipe.yaml": 1,
     "diff ollama:nope recipe.yaml": 1,
     "diff HEAD~1:recipe.yaml recipe.yaml": 1,
+    "review nothing.yaml": 2,
+    "review recipe.yaml --scale 0.5": 1,
     "why nothing.yaml": 1,
     "why recipe.yaml nope": 1,
     "why recipe.yaml --variant nope": 1,
@@ -113,6 +115,11 @@ def said(project: Project, line: str, **env: str) -> Ran:
     return done
 
 
+def interrupted(project: Project, line: str) -> Ran:
+    """What works until Ctrl-C."""
+    return project.interrupt_when(tuple(shlex.split(line)), "Ctrl-C", SIGINT)
+
+
 # Help
 
 
@@ -137,7 +144,7 @@ def test_every_example_works_as_printed_where_the_recipe_it_names_was_built(
     for name in COMMANDS:
         words = named(name).EXAMPLE.removeprefix("jessy ")
         words = words.replace(" --open", "").partition(" >")[0]
-        done = said(project, words)
+        done = said(project, words) if name != "review" else interrupted(project, words)
         assert done.code == 0, f"jessy {words}\n{done.out}{done.err}"
 
 

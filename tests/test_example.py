@@ -20,13 +20,15 @@ REPLY = Reply("{}", "length", Usage(11, 7, 3, 1), 0.25, "claude-haiku-5-5", "f" 
 def test_a_row_comes_back_from_its_line() -> None:
     assert from_line(to_line(ROW)) == ROW
     about = Cited("src/a.rs", "10-24", "Pair::first", "0" * 64)
-    written = ROW._replace(origin=Origin("claude", "f" * 64, about))
+    written = ROW._replace(origin=Origin("claude", "f" * 64, about, "corrected"))
     assert from_line(to_line(written)) == written
+    assert from_line(to_line(ROW._replace(edited=True))).edited
 
 
 def test_a_line_holds_every_field_in_its_order() -> None:
     row = json.loads(to_line(ROW))
-    assert list(row) == list(Example._fields)
+    assert list(row) == [name for name in Example._fields if name != "edited"]
+    assert list(json.loads(to_line(ROW._replace(edited=True)))) == list(Example._fields)
     assert list(row["messages"][1]) == list(Message._fields)
     assert list(row["origin"]) == ["teacher", "source"], "an excerpt only where there is one"
     assert "sor kanka ✨" in to_line(ROW)

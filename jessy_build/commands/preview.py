@@ -41,7 +41,7 @@ def run(args: argparse.Namespace, console: "Console") -> int:
     began = time.time()
     asked = 0
     problems: dict[str, StepError] = {}
-    if args.ask:
+    if args.ask and chosen:
         from jessy_build.steps import capped, preview_asking
 
         def emit(event: "Event") -> None:
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace, console: "Console") -> int:
 
         budget = capped.budget([workspace], args.max_usd)
         asked, problems = preview_asking.ask(workspace, chosen, budget, emit)
+        console.close()
         console.line()
     told = [Problem(name, error.problem, error.hint) for name, error in problems.items()]
     document = preview.document(workspace, names, chosen, began, asked, told)

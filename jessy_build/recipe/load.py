@@ -11,11 +11,12 @@ from pathlib import Path
 
 from jessy_build import settings
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span
-from jessy_build.recipe import checks, files, merge, quotas, shape, source, text, tree
+from jessy_build.recipe import checks, files, merge, quotas, review, shape, source, text, tree
 from jessy_build.recipe.files import EvalPrompt, Files
 from jessy_build.recipe.matrix import Combination
 from jessy_build.recipe.model import Recipe, Topic
 from jessy_build.recipe.paths import Found, Ground
+from jessy_build.recipe.review import Decisions
 from jessy_build.recipe.templates import Template
 from jessy_build.recipe.tree import Path as Place
 from jessy_build.teachers.curated import Row
@@ -42,6 +43,8 @@ class LoadedRecipe:
     files: Mapping[str, str]
     """sha256 of every file read, by its path inside the project."""
     opened: Files = field(repr=False, compare=False)
+    review: Decisions = field(default_factory=dict, repr=False)
+    """What people decided about examples, in the file beside the recipe."""
     lost: frozenset[Place] = frozenset()
     """What was wrong and is set aside; only checks ever see a recipe where something is."""
     warnings: tuple[Diagnostic, ...] = ()
@@ -107,6 +110,9 @@ def load(
         raise _told(problems, first)
     ground = Ground(project, shaped.recipe.allow_outside)
     opened = files.open_all(shaped.recipe, merged.root, merged, ground)
+    reviewed = review.read(path)
+    if reviewed.sha256:
+        opened.named.add(review.path_of(path))
     loaded = LoadedRecipe(
         recipe=shaped.recipe,
         path=path.resolve(),
@@ -118,11 +124,13 @@ def load(
         chat_template_text=opened.chat_template_text,
         files=opened.digests,
         opened=opened,
+        review=reviewed.decisions,
         lost=shaped.lost,
         today=today or date.today(),
         variant=combination.label if combination else "",
         options=("--variant", combination.label) if combination else (),
     )
+    problems += reviewed.problems
     found = [*opened.problems, *(problem for check in checks.CHECKS for problem in check(loaded))]
     problems += [d for d in found if not _follows(d, shaped.lost) and d.field not in told]
     if any(problem.severity == "error" for problem in problems):

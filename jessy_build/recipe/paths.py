@@ -16,6 +16,8 @@ NOT_A_PATH = code("R304", "a text is no usable path")
 
 LOCK_ENDING = ".lock.yaml"
 """What a build writes beside its recipe. It is nobody's input, so no pattern matches it."""
+REVIEW_ENDING = ".review.jsonl"
+"""What people decided about examples. Beside its recipe, too, and no pattern's match."""
 MAX_WALKED = 100_000
 MAX_STARS = 3
 MAX_LOOKED_AT = 3_000
@@ -139,7 +141,7 @@ def _walk(base: Path, pattern: str, wanted: Sequence[str], walk: Walk) -> Iterat
         folders[:] = sorted(f for f in folders if deeper and f[0] != "." and entered((f,)))
         for file in sorted(files):
             names = (*below, file)
-            if file.startswith(".") or is_lock(file):
+            if file.startswith(".") or is_lock(file) or file.endswith(REVIEW_ENDING):
                 continue
             if _fits(names, wanted) and Path(folder, file).is_file():
                 yield "/".join(names)

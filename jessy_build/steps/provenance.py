@@ -112,6 +112,8 @@ class Item:
     """What the validators said in the newest build that has the row."""
     rejected: bool
     held_by: tuple[Holder, ...]
+    edited: tuple[Mapping[str, str], ...]
+    """What it says in the newest build, where a review has edited it."""
 
 
 def find(past: Past, word: str, recipe: str | None = None) -> Item:
@@ -144,6 +146,7 @@ def _item(past: Past, row: Row) -> Item:
         verdicts=verdicts,
         rejected=any(verdict.severity == "error" for verdict in verdicts),
         held_by=tuple(_holders(past, row)),
+        edited=_edited(past, row),
     )
 
 
@@ -193,17 +196,32 @@ def _excerpt(origin: Mapping[str, Any]) -> Excerpt | None:
 
 
 def _verdicts(past: Past, row: Row) -> Iterator[Verdict]:
-    ledger, fields = past.store.ledger, row.fields
+    fields = row.fields
+    for line in _validated(past, row, "findings.jsonl").splitlines():
+        said = json.loads(line)
+        if (said["example_id"], said["where"]) == (fields["id"], fields["origin"]["source"]):
+            yield Verdict(said["rule"], said["severity"], said["message"])
+
+
+def _edited(past: Past, row: Row) -> tuple[Mapping[str, str], ...]:
+    sign = f'"id": "{row.fields["id"]}"'.encode()
+    for line in _validated(past, row, stored_rows.ROWS).split(b"\n"):
+        if sign in line and b'"edited": true' in line:
+            said = json.loads(line)
+            if said.get("edited") and said["origin"] == row.fields["origin"]:
+                return tuple(said["messages"])
+    return ()
+
+
+def _validated(past: Past, row: Row, file: str) -> bytes:
+    """What the newest validation of the row has written."""
+    ledger = past.store.ledger
     for user in ledger.decisions.users(row.artifact.key):
         decided = ledger.decisions.of_build(user.build).get("validate")
         validated = ledger.artifact(decided.key) if decided else None
-        if validated is None:
-            continue
-        for line in (stored_rows.content(past, validated, "findings.jsonl") or b"").splitlines():
-            said = json.loads(line)
-            if (said["example_id"], said["where"]) == (fields["id"], fields["origin"]["source"]):
-                yield Verdict(said["rule"], said["severity"], said["message"])
-        return
+        if validated is not None:
+            return stored_rows.content(past, validated, file) or b""
+    return b""
 
 
 def _holders(past: Past, row: Row) -> Iterator[Holder]:

@@ -80,6 +80,12 @@ def show() -> str:
     return _of(Item, "jessy show --json, and jessy why --json of an example")
 
 
+def review() -> str:
+    from jessy_build.steps.review import Opened
+
+    return _of(Opened, "jessy review --json")
+
+
 def export() -> str:
     from jessy_build.steps.export import Document
 
@@ -126,6 +132,7 @@ SCHEMAS: Mapping[str, Callable[[], str]] = {
     "overview": overview,
     "history": history,
     "show": show,
+    "review": review,
     "export": export,
     "gc": gc,
 }

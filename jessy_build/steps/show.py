@@ -20,6 +20,11 @@ def lines(item: Item) -> Iterator[str]:
     yield ""
     for message in item.messages:
         yield from _said(message["role"], message["content"])
+    if item.edited:
+        yield ""
+        yield "Edited in a review; it trains as:"
+        for message in item.edited:
+            yield from _said(message["role"], message["content"])
     yield ""
     facts = list(_facts(item))
     width = max(len(name) for name, _ in facts)

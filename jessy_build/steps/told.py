@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jessy_build.engine.rebuild import Reason
-from jessy_build.plan.changes import Change
+from jessy_build.plan.changes import Change, differences
 from jessy_build.plan.step import Step
-from jessy_build.recipe import tree
+from jessy_build.recipe import review, tree
 from jessy_build.recipe.paths import Found
-from jessy_build.steps import excerpt_edits, row_edits
+from jessy_build.steps import excerpt_edits, reviewed, row_edits
 from jessy_build.steps import past as pasts
 from jessy_build.steps.items import INCLUDE, Picked, included_in
 
@@ -31,6 +32,7 @@ INCLUDED_FILES = f"{INCLUDE}.files"
 """What `items` calls the files of other tools."""
 NAMED = 3
 """Fields that are named in a sentence."""
+DECISIONS_NAMED = 5
 NEW_BLOCKS: Mapping[str, str] = {"generate": "categories.{}", "evaluate": "evaluate"}
 """Kinds of steps that only a block of the recipe brings about."""
 
@@ -73,7 +75,8 @@ class Edits:
         if any(change.field == "base.model" for change in edited):
             # Another base has other files.
             edited = [change for change in edited if not change.field.startswith(CONTENT)]
-        told = self._excerpts(step, edited, then)
+        reviews, edited = _reviews(edited) if step.kind == "validate" else ([], edited)
+        told = [*self._reviewed(reviews), *self._excerpts(step, edited, then)]
         for change in edited:
             if excerpt_edits.is_one(change):
                 continue
@@ -198,6 +201,17 @@ class Edits:
         where = self._place(INCLUDE, _beside(was, places), _beside(now, places))
         return Told(INCLUDE, was, now, where)
 
+    def _reviewed(self, changes: Sequence[Change]) -> list[Told]:
+        """Decision by decision; of a long evening's work only how many there are."""
+        where = str(review.path_of(Path(self.workspace.loaded.opened.root.span.file)))
+        if len(changes) <= DECISIONS_NAMED:
+            return [Told(one.field, one.old, one.new, where) for one in changes]
+        was, now = (
+            f"{sum(value is not None for value in side)} decisions"
+            for side in ([one.old for one in changes], [one.new for one in changes])
+        )
+        return [Told(f"{reviewed.RULE} ({len(changes)} examples)", was, now, where)]
+
     def _rows(
         self, step: Step, picked: Picked, files: str, change: Change, then: Mapping[str, Any] | None
     ) -> list[Told]:
@@ -219,6 +233,18 @@ class Edits:
             return [Told(files, change.old, change.new, shown)]
         where = f"{shown}:{rows.line}" if rows.line else shown
         return [Told(files, rows.old, rows.new, where)]
+
+
+def _reviews(changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
+    """Those of single decisions, and the others."""
+    found: list[Change] = []
+    for change in changes:
+        if change.field == reviewed.RULE:
+            # One side has no decisions at all.
+            found += differences(change.old or {}, change.new or {}, reviewed.RULE)
+        elif change.field.startswith(f"{reviewed.RULE}."):
+            found.append(change)
+    return found, [one for one in changes if one.field.partition(".")[0] != reviewed.RULE]
 
 
 def _beside(blocks: Sequence[Any], places: Sequence[bool]) -> list[Any]:

@@ -2,15 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Facts, Job, always
-from jessy_build.example import read_jsonl, write_jsonl
+from jessy_build.example import Example, read_jsonl, write_jsonl
 from jessy_build.plan.step import Step
-from jessy_build.steps import evaluate
+from jessy_build.steps import evaluate, reviewed
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -28,11 +28,13 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     levels = loaded.recipe.complexity.items()
     words = {level: list(spec.words) for level, spec in levels}
     iterations = {level: list(spec.iterations) for level, spec in levels}
+    decided = reviewed.decisions(loaded)
     params: dict[str, Any] = {
         "rules": rules.model_dump(mode="json"),
         "words": words,
         "iterations": iterations,
         "order": list(loaded.recipe.categories),
+        **reviewed.params(decided),
     }
     needs = {category: f"generate:{category}" for category in loaded.recipe.categories}
     about: dict[str, Any] = {
@@ -41,6 +43,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
             level: {"words": words[level], "iterations": iterations[level]} for level in words
         },
         "categories": ", ".join(loaded.recipe.categories),
+        **reviewed.about(decided),
     }
     if rules.near_duplicate is not None and loaded.recipe.evaluate is not None:
         # Only there: else another prompt would have rows looked at once more for nothing.
@@ -48,31 +51,38 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         params["prompts"] = [prompt.prompt for prompt in prompts if not prompt.seen]
         about["evaluate.prompts"] = [evaluate.said_of(prompt) for prompt in prompts]
     span = loaded.span_of("dataset.validate")
-    return [Step(name, name, version, params, needs, span=span, about=about)]
+    return [Step(name, name, version, params, needs, span=span, payload=decided, about=about)]
 
 
-def run(job: Job) -> Facts:
+def check(examples: Sequence[Example], params: Mapping[str, Any]) -> "list[Finding]":
+    """By the rules of the step's parameters."""
     from jessy_build import validators
 
-    examples = [
-        example
-        for category in job.step.params["order"]
-        for example in read_jsonl(job.inputs[category] / "examples.jsonl")
-    ]
-    params = job.step.params
-    findings = validators.check(
+    return validators.check(
         examples,
         params["rules"],
         params["words"],
         params["iterations"],
         params.get("prompts", ()),
     )
+
+
+def run(job: Job) -> Facts:
+    examples = [
+        example
+        for category in job.step.params["order"]
+        for example in read_jsonl(job.inputs[category] / "examples.jsonl")
+    ]
+    params = job.step.params
+    judged = reviewed.applied(examples, job.step.payload)
+    findings = check(judged.rows, params)
     bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
     if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
-    for finding in findings[:SHOWN]:
+    findings = judged.findings(findings, examples)
+    for finding in [f for f in findings if f.rule != reviewed.RULE][:SHOWN]:
         job.note(_line(finding))
-    kept = [example for example in examples if (example.id, example.origin.source) not in bad]
+    kept = [example for example in judged.rows if (example.id, example.origin.source) not in bad]
     if not kept:
         raise StepError(
             f"all {len(examples)} rows were rejected",

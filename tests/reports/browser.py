@@ -96,6 +96,9 @@ class Page:
                 return answer["result"]  # type: ignore[no-any-return]
 
     def open(self, path: Path, fragment: str = "", width: int = 1200, dark: bool = False) -> None:
+        self.visit(path.as_uri() + fragment, width, dark)
+
+    def visit(self, page: str, width: int = 1200, dark: bool = False) -> None:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call(
@@ -106,7 +109,7 @@ class Page:
             mobile=width < 600,
         )
         # From one fragment to another a browser does not load anew, so the way leads over a blank.
-        for address in ("about:blank", path.as_uri() + fragment):
+        for address in ("about:blank", page):
             loader = self.call("Page.navigate", url=address)["loaderId"]
             while loader not in self._loaded:
                 self._next()
@@ -122,6 +125,31 @@ class Page:
 
     def type(self, text: str) -> None:
         self.call("Input.insertText", text=text)
+
+    def press(self, key: str, modifiers: int = 0) -> None:
+        """A key of the keyboard, down and up; with text where it is a letter. 2 is Ctrl."""
+        text = {"text": key} if len(key) == 1 and not modifiers else {}
+        name = {"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38}.get(key)
+        more = {"windowsVirtualKeyCode": name} if name else {}
+        for kind in ("keyDown", "keyUp"):
+            said = {**text, **more} if kind == "keyDown" else more
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers, **said)
+
+    def click(self, selector: str) -> None:
+        """With the mouse, in the middle of the first element that fits."""
+        at = self.run(
+            f"(() => {{ const box = document.querySelector({json.dumps(selector)})"
+            ".getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2] })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call(
+                "Input.dispatchMouseEvent",
+                type=kind,
+                x=at[0],
+                y=at[1],
+                button="left",
+                clickCount=1,
+            )
 
     def picture(self, path: Path) -> None:
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)

@@ -241,6 +241,15 @@ def test_a_preview_beside_a_build_waits_for_the_answers_that_are_on_their_way(
         assert server.count == len(set(asked(server))) == ROWS, "no question was paid twice"
 
 
+def test_to_ask_where_no_teacher_is_asked_is_no_build(
+    tmp_path: Path, server: messages_api.MessagesServer
+) -> None:
+    project = make(tmp_path, server)
+    done = good(project.run("preview", "recipe.yaml", "smalltalk", "--ask"))
+    assert "No teacher is asked" in done.out
+    assert json.loads(project.run("status", "recipe.yaml", "--json").out)["builds"] == []
+
+
 @pytest.mark.parametrize("words", [["talkk"], ["-n", "0"], ["-n", "x"]])
 def test_words_that_mean_nothing_are_refused(
     words: list[str], tmp_path: Path, server: messages_api.MessagesServer
