@@ -44,9 +44,6 @@ LATER: Mapping[str, Later] = {
         "write rows about files", "put what a row shall be about into the topics' own variables"
     ),
     "dataset.enhance": Later("put phrases into answers", "ask for them in the prompt"),
-    "dataset.validate.language": Later(
-        "tell the language of an answer", "ask for it in the prompt: {{ language_name }}"
-    ),
     "dataset.validate.on_reject=replace": Later(
         "ask for another row in place of a rejected one",
         "write on_reject: drop, and a count that is a little higher",

@@ -256,8 +256,10 @@ class Validation(Config):
     """Two questions are too much alike when this share of them is the same, 0.85 for example: of
     their pieces of three letters, in lower case. Numbers that differ make two questions. Nor may a
     row ask what `evaluate.prompts` asks, unless that prompt says `seen: true`."""
-    language: bool = Field(default=False, exclude=True)
-    """An answer is in the language that its row says."""
+    language: bool = False
+    """An answer is in the language that its row says: Turkish (`tr`, also without dots and hooks),
+    English (`en`), or, in a `mixed` row, either, as long as the row is not all in one. Code, names,
+    quotes and addresses are not judged; terms and answers of few words pass."""
     on_reject: Literal["drop", "fail", "replace"] = "fail"
     """What happens when a row breaks a rule: go on without it (`drop`), stop and name them all
     (`fail`), or ask its teacher for another one (`replace`)."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jessy_build.example import Example
-from jessy_build.validators import chars, duplicates, near_duplicates, roles, words
+from jessy_build.validators import chars, duplicates, language, near_duplicates, roles, words
 from jessy_build.validators import iterations as iterations_
 from jessy_build.validators.finding import Finding, Limits
 
@@ -18,6 +18,7 @@ ALONE: dict[str, Check] = {
     chars.RULE: chars.check,
     words.RULE: words.check,
     iterations_.RULE: iterations_.check,
+    language.RULE: language.check,
 }
 """Each looks at every row by itself."""
 

@@ -22,7 +22,6 @@ WRITTEN = {
     "teachers.*.batch": "teachers.claude={kind: anthropic, model: claude, batch: true}",
     "categories.*.sources": "categories.smalltalk.sources={files: [a.rs]}",
     "dataset.enhance": "dataset.enhance=[{kind: phrase, phrases: ['Hadi!'], chance: 0.3}]",
-    "dataset.validate.language": "dataset.validate.language=true",
     "dataset.validate.on_reject=replace": "dataset.validate.on_reject=replace",
     "train.early_stop": "train.early_stop={patience: 3}",
     "train.every_batch": "train.every_batch={smalltalk: 1}",
@@ -41,7 +40,7 @@ WRITTEN = {
 OFF = (
     # Written as this version does it anyway: nothing is promised, so nothing is refused.
     *("train.phases=[]", "train.every_batch={}", "dataset.include=[]"),
-    *("export.kind=fused", "modelfile.template=auto", "dataset.validate.language=false"),
+    *("export.kind=fused", "modelfile.template=auto"),
     *("evaluate={prompts: [x], compare_with: [base]}", "dataset.marker=none"),
     "teachers.claude={kind: anthropic, model: claude, batch: false}",
 )

@@ -115,6 +115,7 @@ dataset:
     complexity: true
     min_chars: 1
     near_duplicate: 0.9
+    language: false
     on_reject: drop
   marker: "[{{ iterations }}] "
 train:
@@ -250,6 +251,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "dataset.validate.complexity": ("false", "validate"),
     "dataset.validate.min_chars": ("2", "validate"),
     "dataset.validate.near_duplicate": ("0.8", "validate"),
+    "dataset.validate.language": ("true", "validate"),
     "dataset.validate.on_reject": ("fail", "validate"),
     "dataset.marker": ('"({{ iterations }}) "', "assemble"),
     "train.lora.rank": ("4", "train"),

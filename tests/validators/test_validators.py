@@ -10,7 +10,7 @@ from tests.validators.rows import talk
 WORDS = {"low": [1, 3]}
 ITERATIONS = {"low": [1, 2]}
 ALL: dict[str, Any] = {
-    **dict.fromkeys(("roles", "words", "duplicates", "complexity"), True),
+    **dict.fromkeys(("roles", "words", "duplicates", "complexity", "language"), True),
     "min_chars": 2,
     "near_duplicate": 0.8,
 }
@@ -23,6 +23,7 @@ ROWS = [
     talk("u: ne var ne yok", "a: iyilik", where="r:5")._replace(iterations=3),
     talk("u: sana bir şey sorabilir miyim", "a: sor", where="r:6"),
     talk("u: sana bi şey sorabilir miyim", "a: tabii", where="r:7"),
+    talk("u: kaç yaşındasın", "a: nobody really knows", where="r:8"),
 ]
 
 
@@ -38,6 +39,7 @@ def test_findings_come_in_the_order_of_the_rows() -> None:
         ("r:4", "min_chars"),
         ("r:5", "complexity"),
         ("r:7", "near_duplicate"),
+        ("r:8", "language"),
     ]
 
 
