@@ -54,11 +54,12 @@ class _Asked:
         """'' where there is none, or where the row says no language that we can tell."""
         if not self.name:
             return ""
-        here, foreign = self._parted(tongue.words(answer))
+        sentences = tongue.by_sentence(answer)
+        here, foreign = self._parted(tongue.total([words for _, words in sentences]))
         if foreign >= FEW and foreign > 2 * here:
             return f"an answer is {self.other}, not {self.name} as asked: {excerpt(answer)}"
-        for sentence in tongue.sentences(answer):
-            here, foreign = self._parted(tongue.words(sentence))
+        for sentence, words in sentences:
+            here, foreign = self._parted(words)
             if foreign >= SENTENCE and not here:
                 said = excerpt(sentence)
                 return f"a sentence of an answer is {self.other}, not {self.name} as asked: {said}"

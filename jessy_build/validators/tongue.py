@@ -10,7 +10,7 @@ quotes, and words that both languages have.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
@@ -56,7 +56,23 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def words(text: str) -> Words:
-    found = Counter(tongue for sentence in sentences(text) for tongue in _of_sentence(sentence))
+    return total([_counted(sentence) for sentence in sentences(text)])
+
+
+def by_sentence(text: str) -> list[tuple[str, Words]]:
+    return [(sentence, _counted(sentence)) for sentence in sentences(text)]
+
+
+def total(counts: Sequence[Words]) -> Words:
+    return Words(
+        sum(found.tr for found in counts),
+        sum(found.en for found in counts),
+        sum(found.neither for found in counts),
+    )
+
+
+def _counted(sentence: str) -> Words:
+    found = Counter(_of_sentence(sentence))
     return Words(found["tr"], found["en"], found[""])
 
 
@@ -74,6 +90,7 @@ def _of_sentence(sentence: str) -> Iterator[str]:
             yield _of_word(stem, named=word[:1].isupper() and number > 0 and not shouted)
 
 
+@lru_cache(maxsize=16384)
 def _of_word(word: str, named: bool) -> str:
     short = MANY.sub(r"\1", word.translate(FOLDED).lower())
     turkish, english = short in _listed("tr"), short in _listed("en")
@@ -94,7 +111,6 @@ def _listed(tongue: Tongue) -> frozenset[str]:
     return frozenset((lexicon.TURKISH if tongue == "tr" else lexicon.ENGLISH).split())
 
 
-@lru_cache(maxsize=8192)
 def _spelt(word: str) -> str:
     if NOT_TURKISH.search(word):
         return "en"
