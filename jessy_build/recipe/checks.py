@@ -15,6 +15,7 @@ from jessy_build.diagnostics import Diagnostic, code, near
 from jessy_build.recipe import (
     advice,
     later,
+    manners,
     marker,
     matrix,
     quotas,
@@ -655,6 +656,7 @@ CHECKS: tuple[Check, ...] = (
     files_hold_enough,
     rows_have_one_category,
     included_rows_have_a_category,
+    manners.rules_are_about_something,
 )
 
 

@@ -4,9 +4,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jessy_build.example import Example
-from jessy_build.validators import chars, duplicates, language, near_duplicates, roles, words
+from jessy_build.validators import (
+    chars,
+    duplicates,
+    forbid,
+    language,
+    near_duplicates,
+    persona,
+    roles,
+    words,
+)
 from jessy_build.validators import iterations as iterations_
-from jessy_build.validators.finding import Finding, Limits
+from jessy_build.validators.finding import Finding, Limits, Manner
 
 __all__ = ["VALIDATORS", "Finding", "Limits", "check"]
 
@@ -19,6 +28,8 @@ ALONE: dict[str, Check] = {
     words.RULE: words.check,
     iterations_.RULE: iterations_.check,
     language.RULE: language.check,
+    forbid.RULE: forbid.check,
+    persona.RULE: persona.check,
 }
 """Each looks at every row by itself."""
 
@@ -49,6 +60,8 @@ def check(
         min_chars=int(rules.get("min_chars", 1)),
         near_duplicate=rules.get("near_duplicate"),
         prompts=tuple(prompts),
+        forbid=tuple(rules.get("forbid") or ()),
+        persona={name: _manner(said) for name, said in (rules.get("persona") or {}).items()},
     )
     findings = _found(ALONE, rules, examples, limits)
     # Of rows that ask the same the first stays; one that falls for another reason is no first one.
@@ -60,6 +73,10 @@ def check(
     findings += _found(COMPARING, rules, ordered, limits)
     place = {(e.id, e.origin.source): index for index, e in enumerate(examples)}
     return sorted(findings, key=lambda finding: place[finding.example_id, finding.where])
+
+
+def _manner(said: Mapping[str, Sequence[str] | None]) -> Manner:
+    return Manner(**{field: tuple(values or ()) for field, values in said.items()})
 
 
 def _found(

@@ -22,6 +22,17 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """What the rows of these kinds say, or never say. No kinds: all of them."""
+
+    categories: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    complexity: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What the recipe asks of rows, in the recipe's words."""
 
@@ -34,6 +45,10 @@ class Limits:
     """Which share of two questions must be the same; None: nobody looks."""
     prompts: tuple[str, ...] = ()
     """What the evaluation will ask, and nobody may be trained on."""
+    forbid: tuple[str, ...] = ()
+    """What no answer says."""
+    persona: Mapping[str, Manner] = field(default_factory=dict)
+    """What some say, or never say, by the name of the rule."""
 
 
 def error(example: Example, rule: str, message: str) -> Finding:

@@ -13,6 +13,8 @@ ALL: dict[str, Any] = {
     **dict.fromkeys(("roles", "words", "duplicates", "complexity", "language"), True),
     "min_chars": 2,
     "near_duplicate": 0.8,
+    "forbid": ["robot"],
+    "persona": {"calm": {"complexity": ["high"], "require": ["sakin"]}},
 }
 
 ROWS = [
@@ -24,6 +26,8 @@ ROWS = [
     talk("u: sana bir şey sorabilir miyim", "a: sor", where="r:6"),
     talk("u: sana bi şey sorabilir miyim", "a: tabii", where="r:7"),
     talk("u: kaç yaşındasın", "a: nobody really knows", where="r:8"),
+    talk("u: kimsin sen", "a: Robotum, robot!", where="r:9"),
+    talk("u: deprem oldu", "a: koş", where="r:10", complexity="high"),
 ]
 
 
@@ -40,6 +44,8 @@ def test_findings_come_in_the_order_of_the_rows() -> None:
         ("r:5", "complexity"),
         ("r:7", "near_duplicate"),
         ("r:8", "language"),
+        ("r:9", "forbid"),
+        ("r:10", "persona"),
     ]
 
 
