@@ -282,6 +282,12 @@ class Validation(Config):
     persona: dict[Key, Manner] = Field(default_factory=dict)
     """Rules for some rows, each under a name of its own: `{says_who: {categories: [identity],
     require: [JESSY]}}`."""
+    give_aways: bool = True
+    """Warns of a level whose questions are told from all others by a capital letter, a sign at the
+    end or their length alone: a small model would learn just that."""
+    balance: bool = True
+    """Warns of what a category lacks of its topics, languages and levels after rows were
+    rejected."""
     on_reject: Literal["drop", "fail", "replace"] = "fail"
     """What happens when a row breaks a rule: go on without it (`drop`), stop and name them all
     (`fail`), or ask its teacher for another one (`replace`)."""

@@ -33,6 +33,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "words": words,
         "iterations": iterations,
         "order": list(loaded.recipe.categories),
+        "counted": [n for n, c in loaded.recipe.categories.items() if c.count != "all"],
     }
     needs = {category: f"generate:{category}" for category in loaded.recipe.categories}
     about: dict[str, Any] = {
@@ -66,12 +67,15 @@ def run(job: Job) -> Facts:
         params["words"],
         params["iterations"],
         params.get("prompts", ()),
+        params["counted"],
     )
     bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
     if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
-    for finding in findings[:SHOWN]:
-        job.note(_line(finding))
+    warnings = [_line(finding) for finding in findings if finding.severity == "warning"]
+    errors = [finding for finding in findings if finding.severity == "error"]
+    for line in [*map(_line, errors[:SHOWN]), *warnings[:SHOWN]]:
+        job.note(line)
     kept = [example for example in examples if (example.id, example.origin.source) not in bad]
     if not kept:
         raise StepError(
@@ -86,7 +90,7 @@ def run(job: Job) -> Facts:
         "rejected": len(examples) - len(kept),
         "by_rule": _by_rule(findings, "error"),
         "warned": _by_rule(findings, "warning"),
-        "warnings": [_line(f) for f in findings if f.severity == "warning"][:SHOWN],
+        "warnings": warnings[:SHOWN],
     }
 
 
@@ -106,7 +110,7 @@ def _rejected(findings: "Sequence[Finding]", bad: int, rows: int) -> StepError:
 def _line(finding: "Finding") -> str:
     # Of what was asked for there is no line of a file; its id is a word for `jessy show`.
     where = finding.where if ":" in finding.where else finding.example_id
-    return f"{where}: {finding.rule}: {finding.message}"
+    return ": ".join(filter(None, (where, finding.rule, finding.message)))
 
 
 def summary(facts: Facts) -> str:

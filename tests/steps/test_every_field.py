@@ -116,6 +116,8 @@ dataset:
     min_chars: 1
     near_duplicate: 0.9
     language: false
+    give_aways: true
+    balance: true
     forbid: [language model]
     persona:
       calm:
@@ -260,6 +262,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "dataset.validate.min_chars": ("2", "validate"),
     "dataset.validate.near_duplicate": ("0.8", "validate"),
     "dataset.validate.language": ("true", "validate"),
+    "dataset.validate.give_aways": ("false", "validate"),
+    "dataset.validate.balance": ("false", "validate"),
     "dataset.validate.forbid": ("[robot]", "validate"),
     "dataset.validate.persona.calm.categories": ("[small, talk]", "validate"),
     "dataset.validate.persona.calm.languages": ("[en, mixed]", "validate"),

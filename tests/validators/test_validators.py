@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jessy_build.validators import VALIDATORS, Finding, check
+from jessy_build.validators import TOGETHER, VALIDATORS, Finding, check
 from tests.validators.rows import talk
 
 WORDS = {"low": [1, 3]}
@@ -72,4 +72,23 @@ def test_good_rows_have_no_findings_and_no_rows_have_none() -> None:
 
 def test_each_rule_signs_with_the_name_it_is_listed_under() -> None:
     findings: list[Finding] = check(ROWS, ALL, WORDS, ITERATIONS)
-    assert {finding.rule for finding in findings} == set(VALIDATORS)
+    assert {finding.rule for finding in findings} == set(VALIDATORS) - set(TOGETHER)
+
+
+def test_what_is_said_of_all_rows_comes_last_and_rejects_none() -> None:
+    quiet = [talk(f"u: soru {n}", "a: cevap", where=f"q:{n}") for n in range(30)]
+    loud = [
+        talk(f"u: Neden {n}?", "a: c", where=f"l:{n}", complexity="high", category="deep")
+        for n in range(30)
+    ]
+    rules = {**ALL, "near_duplicate": None, "persona": {}}
+    findings = check([*quiet, *loud], rules, {}, counted=["chat", "deep"])
+    # All of the deep ones are too short, so that no level is left to be told from another.
+    assert [f.rule for f in findings] == ["min_chars"] * 30 + ["balance"]
+    (*_, last) = findings
+    assert (last.severity, last.example_id, last.where) == ("warning", "", "")
+    findings = check([*quiet, *loud], {**rules, "min_chars": 1}, {}, counted=["chat", "deep"])
+    assert {(f.rule, f.severity) for f in findings} == {("give_aways", "warning")}
+    for rule in TOGETHER:
+        without = check([*quiet, *loud], {**rules, rule: False}, {}, counted=["chat", "deep"])
+        assert rule not in {finding.rule for finding in without}
