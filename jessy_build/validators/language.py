@@ -12,15 +12,18 @@ with five words and more 83 of 84, 83 of 84 and 953 of 957 are rejected as the o
 ones often have the benefit of the doubt. Of 739 curated rows of this repository none is rejected.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from jessy_build.example import Example
 from jessy_build.validators import tongue
+from jessy_build.validators.duplicates import OTHERS
 from jessy_build.validators.finding import Finding, Limits, error, excerpt
 
 RULE = "language"
 
 NAMES = {"tr": "Turkish", "en": "English"}
+NAMED = re.compile("english|[iı]ngilizce|turkish|t[üu]rk[çc]e")
 FEW = 3
 """Fewer words than these of the other language are terms, not a language."""
 SENTENCE = 5
@@ -34,14 +37,10 @@ def check(examples: Sequence[Example], limits: Limits) -> Iterator[Finding]:
         problem = (
             _not_mixed(example)
             if example.language == "mixed"
-            else next(filter(None, map(_Asked(example.language).problem, _answers(example))), "")
+            else _Asked(example.language).problem_of(example)
         )
         if problem:
             yield error(example, RULE, problem)
-
-
-def _answers(example: Example) -> Iterator[str]:
-    return (message.content for message in example.messages if message.role == "assistant")
 
 
 class _Asked:
@@ -49,6 +48,22 @@ class _Asked:
         self.language = language
         self.name = NAMES.get(language, "")
         self.other = NAMES["en" if language == "tr" else "tr"]
+
+    def problem_of(self, example: Example) -> str:
+        for number, message in enumerate(example.messages):
+            if message.role == "assistant" and (problem := self.problem(message.content)):
+                return problem
+            later = any(m.role == "assistant" for m in example.messages[:number])
+            if message.role == "user" and later and self._leaves(message.content):
+                # Who goes on in another language in the middle, or asks for one, is followed there.
+                return ""
+        return ""
+
+    def _leaves(self, question: str) -> bool:
+        here, foreign = self._parted(tongue.words(question))
+        return bool(NAMED.search(question.translate(OTHERS).lower())) or (
+            foreign > 1 and foreign > 2 * here
+        )
 
     def problem(self, answer: str) -> str:
         """'' where there is none, or where the row says no language that we can tell."""

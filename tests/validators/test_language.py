@@ -108,6 +108,14 @@ def test_a_later_answer_of_a_conversation_is_judged_too() -> None:
     assert len(found(*turns, language_="tr")) == 1
 
 
+def test_who_changes_the_language_in_the_middle_is_followed() -> None:
+    english = ("a: Sure, we can go on like that.", "u: great", "a: So, where were we?")
+    for change in ("u: can we talk in english now", "u: İngilizce devam edelim mi"):
+        assert found("u: selam", "a: Selam, nasılsın?", change, *english, language_="tr") == []
+    assert found("u: can we talk in english", english[0], language_="tr") != []
+    assert found("u: selam", "a: Selam!", "u: devam edelim mi", *english, language_="tr") != []
+
+
 def test_code_in_an_answer_is_not_judged() -> None:
     code = "```\nfor item in items:\n    print(the, value, of, every, item)\n```"
     assert answered(f"Şöyle:\n{code}", "tr") == []
