@@ -48,7 +48,8 @@ def main() -> int:
         ("rows", *next(iter(figures.values()))),
     )
     keep("validate", {"at_most_seconds": AT_MOST_SECONDS, "figures": figures})
-    return int(figures[f"{SIZES[0]} rows, near_duplicate"]["seconds"] > AT_MOST_SECONDS)
+    # All of it is computing: on a busy machine the clock would measure the others.
+    return int(figures[f"{SIZES[0]} rows, near_duplicate"]["cpu_seconds"] > AT_MOST_SECONDS)
 
 
 def _in_a_process(file: Path, near: float) -> dict[str, float]:
