@@ -21,7 +21,11 @@ from jessy_build.example import read_jsonl, write_jsonl
 from jessy_build.steps import assemble
 
 SIZES = (17_000, 50_000, 170_000)
-RULES = {"words": True, "duplicates": True, "roles": True, "complexity": True, "min_chars": 2}
+RULES = {
+    **dict.fromkeys(("words", "duplicates", "roles", "complexity", "language"), True),
+    "min_chars": 2,
+    "forbid": ["as an AI language model", "yapay zeka dil model*"],
+}
 WORDS = {"low": (1, 200), "medium": (1, 200), "high": (1, 200)}
 AT_MOST_SECONDS = 8.0
 
@@ -44,7 +48,8 @@ def main() -> int:
         ("rows", *next(iter(figures.values()))),
     )
     keep("validate", {"at_most_seconds": AT_MOST_SECONDS, "figures": figures})
-    return int(figures[f"{SIZES[0]} rows, near_duplicate"]["seconds"] > AT_MOST_SECONDS)
+    # All of it is computing: on a busy machine the clock would measure the others.
+    return int(figures[f"{SIZES[0]} rows, near_duplicate"]["cpu_seconds"] > AT_MOST_SECONDS)
 
 
 def _in_a_process(file: Path, near: float) -> dict[str, float]:
@@ -60,7 +65,7 @@ def _one(file: Path, near: float) -> dict[str, float]:
     held = _peak_mb()
     rules = {**RULES, "near_duplicate": near or None}
     findings = validators.check(examples, rules, WORDS, prompts=("sana bisi sorucam", "hey there"))
-    bad = {(finding.example_id, finding.where) for finding in findings}
+    bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
     kept = [row for row in examples if (row.id, row.origin.source) not in bad]
     held_out = assemble.valid_ids(kept, 42, 0.1)
     write_jsonl(file.with_suffix(".train"), (row for row in kept if row.id not in held_out))

@@ -16,6 +16,7 @@ from jessy_build.recipe import (
     advice,
     enhancing,
     later,
+    manners,
     marker,
     matrix,
     quotas,
@@ -662,6 +663,7 @@ CHECKS: tuple[Check, ...] = (
     rows_have_one_category,
     included_rows_have_a_category,
     sourced.files_are_read_by_a_prompt,
+    manners.rules_are_about_something,
 )
 
 

@@ -34,9 +34,6 @@ LATER: Mapping[str, Later] = {
     "teachers.*.kind=mlx": Later(
         "ask a model in its own process", "serve it with Ollama, and write kind: ollama"
     ),
-    "dataset.validate.language": Later(
-        "tell the language of an answer", "ask for it in the prompt: {{ language_name }}"
-    ),
     "dataset.validate.on_reject=replace": Later(
         "ask for another row in place of a rejected one",
         "write on_reject: drop, and a count that is a little higher",

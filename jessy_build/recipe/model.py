@@ -232,6 +232,22 @@ class Split(Config):
     """Share of the rows that is held out to measure the loss on."""
 
 
+class Manner(Config):
+    """What rows of some kinds say, or never say; without `categories`, `languages` and
+    `complexity` all rows are meant."""
+
+    categories: Annotated[tuple[Key, ...], Field(min_length=1)] | None = None
+    """Only rows of these categories."""
+    languages: Annotated[tuple[Language, ...], Field(min_length=1)] | None = None
+    """Only rows that say one of these languages."""
+    complexity: Annotated[tuple[Key, ...], Field(min_length=1)] | None = None
+    """Only rows of these levels."""
+    forbid: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    """Phrases that their answers never say, written as in `dataset.validate.forbid`."""
+    require: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    """Phrases of which a row's answers say at least one."""
+
+
 class Validation(Config):
     """Rules that every row must keep before it is trained on."""
 
@@ -250,8 +266,22 @@ class Validation(Config):
     """Two questions are too much alike when this share of them is the same, 0.85 for example: of
     their pieces of three letters, in lower case. Numbers that differ make two questions. Nor may a
     row ask what `evaluate.prompts` asks, unless that prompt says `seen: true`."""
-    language: bool = Field(default=False, exclude=True)
-    """An answer is in the language that its row says."""
+    language: bool = False
+    """An answer is in the language that its row says: Turkish (`tr`, also without dots and hooks),
+    English (`en`), or, in a `mixed` row, either, as long as the row is not all in one. Code, names,
+    quotes and addresses are not judged; terms and answers of few words pass."""
+    forbid: tuple[Text, ...] = ()
+    """Phrases that no answer says: whole words in any case (I is the capital of both i and ı). An
+    `*` at the end stands for any ending: `dil model*`."""
+    persona: dict[Key, Manner] = Field(default_factory=dict)
+    """Rules for some rows, each under a name of its own: `{says_who: {categories: [identity],
+    require: [JESSY]}}`."""
+    give_aways: bool = True
+    """Warns of a level whose questions are told from all others by a capital letter, a sign at the
+    end or their length alone: a small model would learn just that."""
+    balance: bool = True
+    """Warns of what a category lacks of its topics, languages and levels after rows were
+    rejected."""
     on_reject: Literal["drop", "fail", "replace"] = "fail"
     """What happens when a row breaks a rule: go on without it (`drop`), stop and name them all
     (`fail`), or ask its teacher for another one (`replace`)."""

@@ -163,9 +163,7 @@ STEP = Shape(
         ),
         "usd": _told(NUMBER, "generate: dollars for those tokens, by the recipe's prices."),
         "rejected": _told(WHOLE, "validate: rows left out."),
-        "by_rule": Shape(
-            "object", every=WHOLE, says="validate: findings of each rule that rejects."
-        ),
+        "by_rule": Shape("object", every=WHOLE, says="validate: findings that reject, by rule."),
         "train": _told(ROWS, "assemble: the rows that are trained on."),
         "valid": _told(ROWS, "assemble: the rows that are held out."),
         "adapter": _told(FILE, "train: the adapter's weights."),

@@ -34,6 +34,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "words": words,
         "iterations": iterations,
         "order": list(loaded.recipe.categories),
+        "counted": [n for n, c in loaded.recipe.categories.items() if c.count != "all"],
         **reviewed.params(decided),
     }
     needs = {category: f"generate:{category}" for category in loaded.recipe.categories}
@@ -64,6 +65,7 @@ def check(examples: Sequence[Example], params: Mapping[str, Any]) -> "list[Findi
         params["words"],
         params["iterations"],
         params.get("prompts", ()),
+        params["counted"],
     )
 
 
@@ -80,8 +82,11 @@ def run(job: Job) -> Facts:
     if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
     findings = judged.findings(findings, examples)
-    for finding in [f for f in findings if f.rule != reviewed.RULE][:SHOWN]:
-        job.note(_line(finding))
+    told = [finding for finding in findings if finding.rule != reviewed.RULE]
+    errors = [_line(finding) for finding in told if finding.severity == "error"]
+    warnings = [_line(finding) for finding in told if finding.severity == "warning"]
+    for line in [*errors[:SHOWN], *warnings[:SHOWN]]:
+        job.note(line)
     kept = [example for example in judged.rows if (example.id, example.origin.source) not in bad]
     if not kept:
         raise StepError(
@@ -96,7 +101,7 @@ def run(job: Job) -> Facts:
         "rejected": len(examples) - len(kept),
         "by_rule": _by_rule(findings, "error"),
         "warned": _by_rule(findings, "warning"),
-        "warnings": [_line(f) for f in findings if f.severity == "warning"][:SHOWN],
+        "warnings": warnings[:SHOWN],
     }
 
 
@@ -116,7 +121,7 @@ def _rejected(findings: "Sequence[Finding]", bad: int, rows: int) -> StepError:
 def _line(finding: "Finding") -> str:
     # Of what was asked for there is no line of a file; its id is a word for `jessy show`.
     where = finding.where if ":" in finding.where else finding.example_id
-    return f"{where}: {finding.rule}: {finding.message}"
+    return ": ".join(filter(None, (where, finding.rule, finding.message)))
 
 
 def summary(facts: Facts) -> str:

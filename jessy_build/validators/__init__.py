@@ -4,20 +4,37 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jessy_build.example import Example
-from jessy_build.validators import chars, duplicates, near_duplicates, roles, words
+from jessy_build.validators import (
+    balance,
+    chars,
+    duplicates,
+    forbid,
+    give_aways,
+    language,
+    near_duplicates,
+    persona,
+    roles,
+    words,
+)
 from jessy_build.validators import iterations as iterations_
-from jessy_build.validators.finding import Finding, Limits
+from jessy_build.validators.finding import Finding, Limits, Manner
 
 __all__ = ["VALIDATORS", "Finding", "Limits", "check"]
 
 Check = Callable[[Sequence[Example], Limits], Iterable[Finding]]
 """Given all rows of a data set in their order; says what is wrong with which, and changes none."""
 
+Together = Callable[[Sequence[Example], Sequence[Example], Limits], Iterable[Finding]]
+"""Given all rows, and those of them that broke no rule."""
+
 ALONE: dict[str, Check] = {
     roles.RULE: roles.check,
     chars.RULE: chars.check,
     words.RULE: words.check,
     iterations_.RULE: iterations_.check,
+    language.RULE: language.check,
+    forbid.RULE: forbid.check,
+    persona.RULE: persona.check,
 }
 """Each looks at every row by itself."""
 
@@ -27,7 +44,13 @@ COMPARING: dict[str, Check] = {
 }
 """These hold rows against each other."""
 
-VALIDATORS = {**ALONE, **COMPARING}
+TOGETHER: dict[str, Together] = {
+    give_aways.RULE: lambda made, kept, limits: give_aways.check(kept, limits),
+    balance.RULE: balance.check,
+}
+"""These look at what is left once bad rows are out, and only warn."""
+
+VALIDATORS = {**ALONE, **COMPARING, **TOGETHER}
 
 
 def check(
@@ -36,11 +59,13 @@ def check(
     words: Mapping[str, Sequence[int]],
     iterations: Mapping[str, Sequence[int]] | None = None,
     prompts: Sequence[str] = (),
+    counted: Sequence[str] = (),
 ) -> list[Finding]:
-    """All findings of the rules that are on, in the order of the rows.
+    """All findings of the rules that are on, in the order of the rows; last what is said of all.
 
     `rules` is the recipe's `dataset.validate`: a rule set to false is off. `words` and `iterations`
-    have [from, to] for each level of complexity; `prompts` are those that nobody may be trained on.
+    have [from, to] for each level of complexity; `prompts` are those that nobody may be trained on,
+    `counted` the categories whose number of rows is asked for.
     """
     limits = Limits(
         words={level: (span[0], span[1]) for level, span in words.items()},
@@ -48,6 +73,9 @@ def check(
         min_chars=int(rules.get("min_chars", 1)),
         near_duplicate=rules.get("near_duplicate"),
         prompts=tuple(prompts),
+        forbid=tuple(rules.get("forbid") or ()),
+        persona={name: _manner(said) for name, said in (rules.get("persona") or {}).items()},
+        counted=tuple(counted),
     )
     findings = _found(ALONE, rules, examples, limits)
     # Of rows that ask the same the first stays; one that falls for another reason is no first one.
@@ -58,7 +86,25 @@ def check(
     ]
     findings += _found(COMPARING, rules, ordered, limits)
     place = {(e.id, e.origin.source): index for index, e in enumerate(examples)}
-    return sorted(findings, key=lambda finding: place[finding.example_id, finding.where])
+    findings.sort(key=lambda finding: place[finding.example_id, finding.where])
+    return [*findings, *_together(findings, rules, examples, limits)]
+
+
+def _together(
+    findings: Sequence[Finding],
+    rules: Mapping[str, Any],
+    examples: Sequence[Example],
+    limits: Limits,
+) -> Iterable[Finding]:
+    bad = {(finding.example_id, finding.where) for finding in findings}
+    kept = [example for example in examples if (example.id, example.origin.source) not in bad]
+    for name, validator in TOGETHER.items():
+        if rules.get(name, True):
+            yield from validator(examples, kept, limits)
+
+
+def _manner(said: Mapping[str, Sequence[str] | None]) -> Manner:
+    return Manner(**{field: tuple(values or ()) for field, values in said.items()})
 
 
 def _found(

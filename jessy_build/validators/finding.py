@@ -11,7 +11,10 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken rule. Rows that ask the same share an id, so `where` tells which one is meant."""
+    """One broken rule. Rows that ask the same share an id, so `where` tells which one is meant.
+
+    What is said of all rows together is a warning, and has neither id nor place.
+    """
 
     example_id: str
     rule: str
@@ -19,6 +22,17 @@ class Finding:
     message: str
     where: str
     """As in `Origin.source`: a line of a file, or a teacher's request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What the rows of these kinds say, or never say. No kinds: all of them."""
+
+    categories: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    complexity: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +48,25 @@ class Limits:
     """Which share of two questions must be the same; None: nobody looks."""
     prompts: tuple[str, ...] = ()
     """What the evaluation will ask, and nobody may be trained on."""
+    forbid: tuple[str, ...] = ()
+    """What no answer says."""
+    persona: Mapping[str, Manner] = field(default_factory=dict)
+    """What some say, or never say, by the name of the rule."""
+    counted: tuple[str, ...] = ()
+    """Categories of which the recipe asks for a number of rows."""
 
 
 def error(example: Example, rule: str, message: str) -> Finding:
     return Finding(example.id, rule, "error", message, example.origin.source)
+
+
+def warning(rule: str, message: str) -> Finding:
+    """Of all rows together: it rejects none of them."""
+    return Finding("", rule, "warning", message, "")
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def excerpt(text: str, most: int = 60) -> str:

@@ -18,7 +18,6 @@ WRITTEN = {
     # Each line of the table, as somebody would write it into a recipe that is right.
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
     "teachers.*.kind=mlx": "teachers.near={kind: mlx, model: small}",
-    "dataset.validate.language": "dataset.validate.language=true",
     "dataset.validate.on_reject=replace": "dataset.validate.on_reject=replace",
     "train.early_stop": "train.early_stop={patience: 3}",
     "train.every_batch": "train.every_batch={smalltalk: 1}",
@@ -37,7 +36,7 @@ WRITTEN = {
 OFF = (
     # Written as this version does it anyway: nothing is promised, so nothing is refused.
     *("train.phases=[]", "train.every_batch={}", "dataset.include=[]"),
-    *("export.kind=fused", "modelfile.template=auto", "dataset.validate.language=false"),
+    *("export.kind=fused", "modelfile.template=auto"),
     *("evaluate={prompts: [x], compare_with: [base]}", "dataset.marker=none"),
 )
 

@@ -132,6 +132,17 @@ dataset:
     complexity: true
     min_chars: 1
     near_duplicate: 0.9
+    language: false
+    give_aways: true
+    balance: true
+    forbid: [language model]
+    persona:
+      calm:
+        categories: [small]
+        languages: [en]
+        complexity: [low]
+        forbid: [dear sir]
+        require: [cevap, answer]
     on_reject: drop
   marker: "[{{ iterations }}] "
   enhance:
@@ -274,6 +285,15 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "dataset.validate.complexity": ("false", "validate"),
     "dataset.validate.min_chars": ("2", "validate"),
     "dataset.validate.near_duplicate": ("0.8", "validate"),
+    "dataset.validate.language": ("true", "validate"),
+    "dataset.validate.give_aways": ("false", "validate"),
+    "dataset.validate.balance": ("false", "validate"),
+    "dataset.validate.forbid": ("[robot]", "validate"),
+    "dataset.validate.persona.calm.categories": ("[small, talk]", "validate"),
+    "dataset.validate.persona.calm.languages": ("[en, mixed]", "validate"),
+    "dataset.validate.persona.calm.complexity": ("[low, high]", "validate"),
+    "dataset.validate.persona.calm.forbid": ("[sir]", "validate"),
+    "dataset.validate.persona.calm.require": ("[cevap]", "validate"),
     "dataset.validate.on_reject": ("fail", "validate"),
     "dataset.marker": ('"({{ iterations }}) "', "assemble"),
     "train.lora.rank": ("4", "train"),

@@ -17,6 +17,7 @@ from tests.steps.project import REPOSITORY, Project
 SCALE = "10%"
 FUNCTION = re.compile(r"(?s)- the function: .*?\n\n(.+)\n\nReply with")
 RANGE = re.compile(r"has (\d+) to (\d+) words")
+LANGUAGE = re.compile(r"^- .*(?:answer (?:are )?in|language:) (Turkish|English)", re.MULTILINE)
 ASKED = (
     *("consciousness", "personality", "code", "pairs", "conversations", "thinking", "navigation"),
     *("synesthesia", "context", "adaptive", "complexity"),
@@ -24,14 +25,17 @@ ASKED = (
 
 
 class Teacher(messages_api.MessagesServer):
-    """Answers with as many words as the prompt names: what it does not name, it cannot keep."""
+    """Answers with as many words, and in the language, that the prompt names: what it does not
+    name, it cannot keep."""
 
     def usual(self, seen: Seen) -> Step:
         asked = seen.body["messages"][-1]["content"]
         found = RANGE.search(asked)
         least = int(found[1]) if found else 0
         names = seen.body["output_config"]["format"]["schema"]["properties"]
-        words = " ".join(islice(cycle(("cevap", "budur")), least + 3))
+        *_, language = LANGUAGE.findall(asked)
+        said = ("this", "answer") if language == "English" else ("cevap", "budur")
+        words = " ".join(islice(cycle(said), least + 3))
         texts = {n: words if n.startswith("a") else f"soru {self.count} {n}" for n in names}
         return messages_api.said(json.dumps(texts), seen.body["model"])
 

@@ -121,6 +121,23 @@ def test_rejected_rows_are_counted_by_rule(tiny_model: Path, tmp_path: Path) -> 
     assert f"Rejected: 2 rows ({rule} 2)" in project.run("status", "recipe.yaml").out
 
 
+def test_warnings_are_counted_apart_from_what_rejects(tiny_model: Path, tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "p", tiny_model)
+    path = project.root / "rows.jsonl"
+    path.write_text(path.read_text().replace("fine, thanks a lot!", "ja, sehr", 3))
+    path.write_text(path.read_text().replace("ja, sehr", "As an AI, I am fine."))
+    rules = "dataset: {validate: {forbid: [as an ai], on_reject: drop}}\n"
+    text = (project.root / "recipe.yaml").read_text().replace("count: all", "count: 24")
+    project.write(text + rules)
+    built = project.run(*UNTIL)
+    warned = "balance: 'smalltalk' has 21 of the 24 rows asked for"
+    assert warned in built.out and "3 rejected, 1 warning" in built.out
+    rejected = status(project)["rejected"]
+    assert rejected == {"rows": 3, "by_rule": {"forbid": 3}, "warned": {"balance": 1}}
+    said = project.run("status", "recipe.yaml").out
+    assert "Rejected: 3 rows (forbid 3)\nWarnings: 1 (balance 1)\n" in said
+
+
 def test_without_a_recipe_all_that_were_built_are_listed(tiny_model: Path, tmp_path: Path) -> None:
     project = Project.make(tmp_path / "p", tiny_model)
     assert project.run(*UNTIL).code == 0
