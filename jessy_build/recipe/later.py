@@ -34,10 +34,6 @@ LATER: Mapping[str, Later] = {
     "teachers.*.kind=mlx": Later(
         "ask a model in its own process", "serve it with Ollama, and write kind: ollama"
     ),
-    "dataset.validate.on_reject=replace": Later(
-        "ask for another row in place of a rejected one",
-        "write on_reject: drop, and a count that is a little higher",
-    ),
     "train.early_stop": Later(
         "end a training early",
         "write keep: best: the adapter with the lowest validation loss is the result",

@@ -284,7 +284,8 @@ class Validation(Config):
     rejected."""
     on_reject: Literal["drop", "fail", "replace"] = "fail"
     """What happens when a row breaks a rule: go on without it (`drop`), stop and name them all
-    (`fail`), or ask its teacher for another one (`replace`)."""
+    (`fail`), or ask its teacher for another one (`replace`), five times at most: then, or where a
+    curated row of a counted category falls, the build stops and names the cells that lack rows."""
 
 
 class Include(Config):

@@ -51,11 +51,12 @@ def pools(recipe: "Recipe") -> dict[str, int]:
 
 def plan(loaded: "LoadedRecipe", ledger: Ledger) -> Plan:
     """The recipe as steps. Reads the user's files, asks no network."""
+    generating = generate.expand(loaded, ledger)
     steps = [
         *fetch.expand(loaded, FileDigests(ledger)),
         *convert.expand(loaded),
-        *generate.expand(loaded, ledger),
-        *validate.expand(loaded),
+        *generating,
+        *validate.expand(loaded, generating),
         *assemble.expand(loaded),
         *train.expand(loaded),
         *fuse.expand(loaded),

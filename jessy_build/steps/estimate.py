@@ -15,6 +15,10 @@ from jessy_build.plan.step import Step
 from jessy_build.steps import items, prices
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.desk import TRIES, Asking
+from jessy_build.steps.replacing import ROUNDS
+from jessy_build.steps.validate import Judging
+
+REPLACING = "each rejected row asks for others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,14 @@ def total(
     """The sum over the steps that surely run, and whether all of its seconds are known."""
     sure = [e for name, e in estimates.items() if not isinstance(decisions[name], MayRun)]
     asked = [e for e in sure if e.to_ask is not None]
+    # Rows may be asked in place of rejected ones by a step that only may run.
+    paid = [*asked, *(e for e in estimates.values() if e.basis == REPLACING)]
     seconds = [e.seconds for e in sure if e.seconds is not None]
     return (
         Estimate(
             to_ask=sum(e.to_ask or 0 for e in asked) if asked else None,
             dollars=_sum(e.dollars for e in asked),
-            dollars_at_most=_sum(e.dollars_at_most for e in asked),
+            dollars_at_most=_sum(e.dollars_at_most for e in paid),
             seconds=sum(seconds) if seconds else None,
             memory=max((e.memory for e in sure if e.memory), default=None),
         ),
@@ -95,6 +101,8 @@ class _History:
         if step.kind == "generate":
             rows = step.payload.rows
             return replace(self._as_before(step, rows, "rows"), items=rows)
+        if isinstance(step.payload, Judging) and step.payload.asking:
+            return self._replacing(step, step.payload.asking)
         if step.kind == "train":
             return self._training(step)
         if step.kind in ("fetch", "convert"):
@@ -103,6 +111,19 @@ class _History:
             prompts = len(self.workspace.loaded.evaluate_prompts)
             return replace(self._as_before(step, prompts, "rows"), items=prompts)
         return self._as_before(step)
+
+    def _replacing(self, step: Step, asking: Mapping[str, Asking]) -> Estimate:
+        """How many rows will be rejected cannot be known; what they can cost at most can."""
+        most: float | None = 0.0
+        for one in asking.values():
+            table = prices.of(one.config)
+            if table is None or most is None:
+                most = None
+                continue
+            for cell in one.questions.cells:
+                request = one.questions.request(cell, cell.rows - 1)
+                most += cell.rows * ROUNDS * TRIES * prices.of_a_try(table, request)
+        return replace(self._as_before(step), dollars_at_most=most, basis=REPLACING)
 
     def _asking(self, asking: Asking) -> Estimate:
         questions = asking.questions

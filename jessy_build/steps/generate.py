@@ -1,7 +1,7 @@
 """generate:<category>: fill the category's items from its teacher, each answer paid for once."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.engine.ledger import Ledger
 from jessy_build.example import (
     Example,
-    Message,
     Origin,
     Reply,
     example_id,
@@ -20,10 +19,9 @@ from jessy_build.example import (
 from jessy_build.plan.step import Step
 from jessy_build.steps import desk, items
 from jessy_build.steps.desk import TRIES, Asking, Counts
-from jessy_build.steps.items import Picked
+from jessy_build.steps.items import Cell, Picked
 
 if TYPE_CHECKING:
-    from jessy_build.plan.slots import Slot
     from jessy_build.recipe.load import LoadedRecipe
 
 name = "generate"
@@ -127,22 +125,23 @@ def _examples(job: Job, asking: Asking, measured: Counter[str]) -> Iterator[Exam
             reply = replies[cell.stem(ordinal), cell.sample(ordinal)]
             measured.update(reply.usage.measures)
             measured.update({reply.mended: 1} if reply.mended else {})
-            cited = asking.questions.cited(cell, ordinal)
-            origin = Origin(asking.teacher, reply.request, cited, reply.mended)
-            slot = asking.questions.slot(cell, ordinal)
-            turns = asking.questions.turns(cell, ordinal)
-            yield _example(slot, teachers.parse(reply.text, turns), origin)
+            yield example(asking, cell, ordinal, reply)
 
 
-def _example(slot: "Slot", messages: Sequence[Message], origin: Origin) -> Example:
+def example(asking: Asking, cell: Cell, ordinal: int, reply: Reply) -> Example:
+    """What a usable answer to an item is in the data set."""
+    questions = asking.questions
+    slot = questions.slot(cell, ordinal)
+    messages = teachers.parse(reply.text, questions.turns(cell, ordinal))
+    cited = questions.cited(cell, ordinal)
     return Example(
         id=example_id(slot.category, messages),
         category=slot.category,
         topic=slot.topic,
         language=slot.language,
         complexity=slot.complexity,
-        messages=tuple(messages),
-        origin=origin,
+        messages=messages,
+        origin=Origin(asking.teacher, reply.request, cited, reply.mended),
     )
 
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jessy_build.diagnostics import StepError
 from jessy_build.engine import locks
-from jessy_build.example import Example, Message, read_jsonl
+from jessy_build.example import Example, Message, from_line, read_jsonl
 from jessy_build.recipe import review
 from jessy_build.recipe.review import Decision
 from jessy_build.recipe.text import half_character
-from jessy_build.steps import reviewed, validate
+from jessy_build.steps import reviewed, stored_rows, validate
 from jessy_build.steps.typed import command
 from jessy_build.validators import Finding
 
@@ -105,6 +105,7 @@ def rows(workspace: "Workspace") -> list[Row]:
         for artifact in filter(None, made.values())
         for one in read_jsonl(workspace.store.view(artifact, artifact.step) / "examples.jsonl")
     ]
+    examples = _with_replaced(workspace, examples)
     flags: dict[tuple[str, str], list[Flag]] = {}
     for found in _findings(workspace, examples):
         # What a review rejected is known from the review itself.
@@ -112,6 +113,25 @@ def rows(workspace: "Workspace") -> list[Row]:
             flag = Flag(found.rule, found.severity, found.message)
             flags.setdefault((found.example_id, found.where), []).append(flag)
     return [_row(number, one, flags) for number, one in enumerate(examples)]
+
+
+def _with_replaced(workspace: "Workspace", examples: list[Example]) -> list[Example]:
+    """Rejected rows make room for those that took their place in the last build."""
+    validated = workspace.before().get("validate")
+    if validated is None or stored_rows.REPLACED not in validated.tree:
+        return examples
+    taken: dict[str, Example] = {}
+    file = workspace.store.view(validated, validated.step) / stored_rows.REPLACED
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        taken[row.pop("in_place_of")["source"]] = from_line(json.dumps(row))
+    return [_last(one, taken) for one in examples]
+
+
+def _last(one: Example, taken: Mapping[str, Example]) -> Example:
+    while one.origin.source in taken:
+        one = taken[one.origin.source]
+    return one
 
 
 def _row(number: int, one: Example, flags: Mapping[tuple[str, str], Sequence[Flag]]) -> Row:
@@ -139,7 +159,7 @@ def _findings(workspace: "Workspace", examples: Sequence[Example]) -> Iterable[F
     made = {name: before[need] for name, need in step.needs.items() if need in before}
     inputs = {name: workspace.store.digest(artifact) for name, artifact in made.items()}
     if validated is None or validated.preimage["inputs"] != inputs:
-        judged = reviewed.applied(examples, step.payload)
+        judged = reviewed.applied(examples, step.payload.decided)
         return validate.check(judged.rows, step.params)
     folder = workspace.store.view(validated, step.name)
     with (folder / "findings.jsonl").open(encoding="utf-8") as file:

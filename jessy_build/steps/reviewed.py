@@ -61,7 +61,8 @@ class Reviewed(NamedTuple):
             for one in self.rejected
         ]
         place = {(one.id, one.origin.source): n for n, one in enumerate(every)}
-        return sorted(judged, key=lambda finding: place[finding.example_id, finding.where])
+        # What is said of all rows together comes last.
+        return sorted(judged, key=lambda f: place.get((f.example_id, f.where), len(place)))
 
 
 def applied(examples: Sequence[Example], decided: Decisions) -> Reviewed:

@@ -12,6 +12,10 @@ from jessy_build.engine.store import Damaged
 from jessy_build.steps.past import Past
 
 ROWS = "examples.jsonl"
+REPLACED = "replaced.jsonl"
+"""Rows that took the place of rejected ones; `in_place_of` says whose."""
+FILES = {"validate": REPLACED, "generate": ROWS}
+"""By the kind of the step that holds them. What was replaced is looked for first."""
 HEXADECIMAL = frozenset("0123456789abcdef")
 ID_LETTERS = 16
 """More of them name a request by its digest."""
@@ -47,7 +51,9 @@ def find(past: Past, word: str, recipe: str | None) -> Row:
     for group in _groups(past, recipe):
         found: dict[str, Row] = {}
         for artifact in group:
-            lines = content(past, artifact)
+            lines = content(past, artifact, FILES[artifact.kind])
+            if lines is None and artifact.kind == "validate":
+                continue
             gone += lines is None
             for row in look(artifact, lines or b""):
                 found.setdefault(str(row.fields["id"]), row)
@@ -62,17 +68,22 @@ def find(past: Past, word: str, recipe: str | None) -> Row:
 
 def _groups(past: Past, recipe: str | None) -> Iterator[list[Artifact]]:
     """What the last builds are made of, then what was made before, one by one."""
+    for kind in FILES:
+        yield from _groups_of(past, kind, recipe)
+
+
+def _groups_of(past: Past, kind: str, recipe: str | None) -> Iterator[list[Artifact]]:
     ledger = past.store.ledger
     seen: set[str] = set()
     newest = []
     for name in [recipe] if recipe else past.recipes():
         for key, _ in ledger.latest(name).values():
             artifact = ledger.artifact(key)
-            if artifact is not None and artifact.kind == "generate" and key not in seen:
+            if artifact is not None and artifact.kind == kind and key not in seen:
                 newest.append(artifact)
                 seen.add(key)
     yield newest
-    for artifact in ledger.artifacts("generate"):
+    for artifact in ledger.artifacts(kind):
         if artifact.key not in seen and (recipe is None or _is_of(past, artifact, recipe)):
             yield [artifact]
 
@@ -117,11 +128,18 @@ def _with(artifact: Artifact, lines: bytes, sign: bytes) -> Iterator[Row]:
     while at >= 0:
         start, end = lines.rfind(b"\n", 0, at) + 1, lines.find(b"\n", at)
         line = lines[start:end]
-        yield Row(artifact, json.loads(line), lines[:start].count(_cell(line)))
+        fields = json.loads(line)
+        there = fields.get("in_place_of")
+        ordinal = there["ordinal"] if there else lines[:start].count(_cell(line))
+        yield Row(artifact, fields, ordinal)
         at = lines.find(sign, end)
 
 
 def _in_slot(artifact: Artifact, lines: bytes, word: str) -> Iterator[Row]:
+    if artifact.kind == "validate":
+        rows = _with(artifact, lines, b'{"id": "')
+        yield from (row for row in rows if row.slot == word)
+        return
     category, _, rest = word.partition("/")
     topic, language, level, ordinal = rest.rsplit("/", 3)
     if artifact.step != f"generate:{category}":

@@ -3,17 +3,19 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Facts, Job, always
-from jessy_build.example import Example, read_jsonl, write_jsonl
+from jessy_build.example import Example, read_jsonl, to_line, write_jsonl
 from jessy_build.plan.step import Step
-from jessy_build.steps import evaluate, reviewed
+from jessy_build.steps import evaluate, replacing, reviewed, stored_rows
+from jessy_build.steps.desk import Asking
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
+    from jessy_build.recipe.review import Decisions
     from jessy_build.validators import Finding
 
 name = "validate"
@@ -23,7 +25,16 @@ holds = always
 SHOWN = 10
 
 
-def expand(loaded: "LoadedRecipe") -> list[Step]:
+@dataclass(frozen=True)
+class Judging:
+    """What the step works with beside its inputs."""
+
+    decided: "Decisions"
+    asking: "Mapping[str, Asking]" = field(default_factory=dict)
+    """The categories whose teachers give rows in place of rejected ones."""
+
+
+def expand(loaded: "LoadedRecipe", generating: Sequence[Step] = ()) -> list[Step]:
     rules = loaded.recipe.dataset.validate_
     levels = loaded.recipe.complexity.items()
     words = {level: list(spec.words) for level, spec in levels}
@@ -51,8 +62,15 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         prompts = loaded.evaluate_prompts
         params["prompts"] = [prompt.prompt for prompt in prompts if not prompt.seen]
         about["evaluate.prompts"] = [evaluate.said_of(prompt) for prompt in prompts]
+    asking: dict[str, Asking] = {}
+    if rules.on_reject == "replace":
+        asked = [step for step in generating if isinstance(step.payload, Asking)]
+        asking = {step.params["category"]: step.payload for step in asked}
+        params["asked"] = {step.params["category"]: step.params["items"] for step in asked}
     span = loaded.span_of("dataset.validate")
-    return [Step(name, name, version, params, needs, span=span, payload=decided, about=about)]
+    judging = Judging(decided, asking)
+    pool = "network" if asking else "cpu"
+    return [Step(name, name, version, params, needs, pool, span, judging, about)]
 
 
 def check(examples: Sequence[Example], params: Mapping[str, Any]) -> "list[Finding]":
@@ -75,9 +93,13 @@ def run(job: Job) -> Facts:
         for category in job.step.params["order"]
         for example in read_jsonl(job.inputs[category] / "examples.jsonl")
     ]
-    params = job.step.params
-    judged = reviewed.applied(examples, job.step.payload)
-    findings = check(judged.rows, params)
+    params, judging = job.step.params, job.step.payload
+    made = replacing.Replaced([], [])
+    if judging.asking:
+        made = _replaced(job, examples)
+        examples = made.rows
+    judged = reviewed.applied(examples, judging.decided)
+    findings = made.findings if judging.asking else check(judged.rows, params)
     bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
     if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
@@ -94,6 +116,8 @@ def run(job: Job) -> Facts:
             hint="read the findings above; dataset.validate in the recipe sets the rules",
         )
     write_jsonl(job.out / "examples.jsonl", kept)
+    # What was said of rows that gave their place away is told with the rest.
+    findings = [*made.rejected, *findings]
     rows = [json.dumps(asdict(finding), ensure_ascii=False) + "\n" for finding in findings]
     (job.out / "findings.jsonl").write_text("".join(rows), encoding="utf-8")
     return {
@@ -102,7 +126,37 @@ def run(job: Job) -> Facts:
         "by_rule": _by_rule(findings, "error"),
         "warned": _by_rule(findings, "warning"),
         "warnings": warnings[:SHOWN],
+        **_swapped(job, made),
     }
+
+
+def _replaced(job: Job, examples: Sequence[Example]) -> replacing.Replaced:
+    params, judging = job.step.params, job.step.payload
+
+    def judge(rows: Sequence[Example]) -> "list[Finding]":
+        return check(reviewed.applied(rows, judging.decided).rows, params)
+
+    # What somebody has put right by hand is not given up for another answer.
+    by_hand = reviewed.applied(examples, judging.decided).rows
+    spared = {row.origin.source for row in by_hand if row.edited}
+    made = replacing.replaced(job, examples, judge, judging.asking, spared)
+    # Of the others nobody asked for a number.
+    bad = [place for place in made.bad if made.rows[place].category in params["counted"]]
+    if bad:
+        raise replacing.shortfall(made, bad)
+    return made
+
+
+def _swapped(job: Job, made: replacing.Replaced) -> dict[str, Any]:
+    """Rows that took the place of others, with what the others are named by."""
+    if not job.step.payload.asking:
+        return {}
+    with (job.out / stored_rows.REPLACED).open("w", encoding="utf-8") as file:
+        for swap in made.swaps:
+            there = {"source": swap.gone.origin.source, "ordinal": swap.ordinal}
+            row = {**json.loads(to_line(swap.taken)), "in_place_of": there}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return {"replaced": len(made.swaps), "asked": made.counts.asked}
 
 
 def _by_rule(findings: "Sequence[Finding]", severity: str) -> dict[str, int]:
@@ -128,4 +182,5 @@ def summary(facts: Facts) -> str:
     rejected = f", {facts['rejected']} rejected" if facts["rejected"] else ", none rejected"
     warned = sum(facts.get("warned", {}).values())
     warnings = f", {warned} warning{'s' if warned > 1 else ''}" if warned else ""
-    return f"{facts['rows']} rows{rejected}{warnings}"
+    replaced = f", {facts['replaced']} replaced" if facts.get("replaced") else ""
+    return f"{facts['rows']} rows{rejected}{replaced}{warnings}"

@@ -18,7 +18,6 @@ WRITTEN = {
     # Each line of the table, as somebody would write it into a recipe that is right.
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
     "teachers.*.kind=mlx": "teachers.near={kind: mlx, model: small}",
-    "dataset.validate.on_reject=replace": "dataset.validate.on_reject=replace",
     "train.early_stop": "train.early_stop={patience: 3}",
     "train.every_batch": "train.every_batch={smalltalk: 1}",
     "train.phases": "train.phases=[{name: core, categories: [smalltalk]}]",
