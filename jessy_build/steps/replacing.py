@@ -7,7 +7,7 @@ alone: the same answers give the same rows, and a build that was killed asks not
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,7 +125,10 @@ class _Places:
             by_category.setdefault(self._rows[place].category, []).append(item)
         await asyncio.gather(
             *[
-                desk.fill(self._job, self._asking[category], wanted, counts)
+                # A batch may take a day, and there may be five rounds: these are asked one by one.
+                desk.fill(
+                    self._job, replace(self._asking[category], in_batches=False), wanted, counts
+                )
                 for category, wanted in by_category.items()
             ]
         )

@@ -289,6 +289,23 @@ def test_a_batch_that_the_account_does_not_know_is_told_and_asked_anew_only_on_d
     assert len(server.single) == ROWS
 
 
+def test_a_rejected_row_of_a_batch_is_asked_by_itself(
+    tmp_path: Path, server: BatchesServer
+) -> None:
+    asked_before: set[str] = set()
+
+    def text(asked: str) -> str:
+        bad = "number 3." in asked and asked not in asked_before
+        asked_before.add(asked)
+        return json.dumps({"user": asked, "assistant": "As an AI" if bad else "b"})
+
+    server.text = text
+    project = make(tmp_path, server)
+    project.edit("duplicates: false", "duplicates: false, on_reject: replace, forbid: [as an AI]")
+    built(project)
+    assert (len(server.batches), len(server.single)) == (1, 1)
+
+
 def test_a_preview_asks_at_once_and_nothing_that_waits_in_a_batch(
     tmp_path: Path, server: BatchesServer
 ) -> None:
