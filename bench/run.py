@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHES = ("startup", "noop", "plan", "engine", "validate", "quickstart", "training", "install")
+BENCHES = (
+    "startup",
+    "noop",
+    "plan",
+    "engine",
+    "asking",
+    "validate",
+    "quickstart",
+    "training",
+    "install",
+)
 
 
 def main() -> int:

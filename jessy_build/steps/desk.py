@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jessy_build import teachers
 from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.kind import Job
-from jessy_build.example import BATCH, Reply, Request
+from jessy_build.example import BATCH, Reply, Request, request_digest
 from jessy_build.steps import items
 from jessy_build.steps.items import Cell, Questions
 from jessy_build.steps.sending import LOOKED_EVERY, Sending
@@ -58,6 +58,15 @@ class Open(NamedTuple):
     @property
     def stem(self) -> str:
         return self.cell.stem(self.ordinal)
+
+    @property
+    def sample(self) -> int:
+        return self.cell.sample(self.ordinal)
+
+    @property
+    def request(self) -> str:
+        """The digest of its request, without the work of rendering it."""
+        return request_digest(self.stem, self.sample, self.attempt)
 
 
 @dataclass
@@ -161,19 +170,20 @@ class _Desk:
         returns what is still open."""
         if (server := teachers.in_batches(self.teacher)) is None:
             return wanted
-        from jessy_build.steps.batching import Batching
-
-        fresh = [item for item in wanted if self._known(item) is None]
-        of = {self._request(item).digest: item for item in fresh}
+        of = {item.request: item for item in wanted}
+        batches = self.job.answers.batches
+        under_way = {r for batch in batches.waiting(of) for r in batches.requests(batch)}
         if not self.asking.in_batches:
-            batches = self.job.answers.batches
-            under_way = {r for b in batches.waiting(of) for r in batches.requests(b)}
             for digest in under_way & of.keys():
                 slot = self.asking.questions.slot(of[digest].cell, of[digest].ordinal)
                 self.counts.short[slot] = "waits in a batch"
-            paid = [of[digest] for digest in under_way & of.keys()]
-            return [item for item in wanted if item not in paid]
-        questions = {digest: self._request(item) for digest, item in of.items()}
+            return [item for digest, item in of.items() if digest not in under_way]
+        if not (self.asking.config.batch or under_way):
+            return wanted
+        from jessy_build.steps.batching import Batching
+
+        fresh = {d: item for d, item in of.items() if self._known(item) is None}
+        questions = {digest: self._request(item) for digest, item in fresh.items()}
 
         async def keep(request: Request, reply: Reply) -> None:
             item = of[request.digest]
@@ -249,7 +259,7 @@ class _Desk:
         return None
 
     def _known(self, item: Open) -> Answer | None:
-        return self.job.answers.one(item.stem, item.cell.sample(item.ordinal), item.attempt)
+        return self.job.answers.one(item.stem, item.sample, item.attempt)
 
     def _turns(self, item: Open) -> int:
         return self.asking.questions.turns(item.cell, item.ordinal)

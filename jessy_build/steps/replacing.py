@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Job
-from jessy_build.example import Example, Reply, request_digest
+from jessy_build.example import Example, Reply
 from jessy_build.steps import desk, generate
 from jessy_build.steps.desk import TRIES, Asking, Counts, Open
 
@@ -135,9 +135,8 @@ class _Places:
 
     def row(self, place: int, item: Open) -> Example | None:
         """What came of it; the place is then at that attempt."""
-        sample = item.cell.sample(item.ordinal)
         for attempt in range(item.attempt, item.last):
-            answer = self._job.answers.one(item.stem, sample, attempt)
+            answer = self._job.answers.one(item.stem, item.sample, attempt)
             if answer is not None and answer.usable:
                 self._at[place] = item._replace(attempt=attempt)
                 asking = self._asking[self._rows[place].category]
@@ -154,8 +153,8 @@ class _Places:
             for cell in asking.questions.cells:
                 for ordinal in range(cell.rows):
                     for attempt in range(TRIES):
-                        name = request_digest(cell.stem(ordinal), cell.sample(ordinal), attempt)
-                        yield name, Open(cell, ordinal, attempt)
+                        item = Open(cell, ordinal, attempt)
+                        yield item.request, item
 
 
 def shortfall(made: Replaced, bad: Sequence[int]) -> StepError:

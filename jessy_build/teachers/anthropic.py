@@ -1,8 +1,9 @@
 """Claude through the Messages API. The SDK does not retry: `retry` says when we do."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import Field
@@ -26,6 +27,8 @@ KEY = "ANTHROPIC_API_KEY"
 HOST = "ANTHROPIC_BASE_URL"
 DEFAULT_HOST = "https://api.anthropic.com"
 LONGEST_CONNECT = 10.0
+POOL = 4
+"""Connections that one client holds: its pool looks at each of them for every request."""
 SHORTEST_KEPT = 1024
 """Bytes. No model caches fewer tokens, and no text has more tokens than bytes. What is longer and
 still too short for its model, the server leaves uncached at no cost."""
@@ -96,26 +99,40 @@ def open(config: Config, settings: Settings) -> "Claude":
             needed_for="a teacher of kind anthropic",
             install="uv pip install anthropic",
         ) from None
-    client = sdk.AsyncAnthropic(
-        api_key=key,
-        base_url=url,
-        timeout=sdk.Timeout(config.timeout, connect=min(config.timeout, LONGEST_CONNECT)),
-        max_retries=0,
-        http_client=sdk.DefaultAsyncHttpxClient(
-            # A redirect would carry the prompts to a host that nobody named.
-            follow_redirects=False,
-            # This machine is asked directly, whatever proxy the environment names.
-            mounts={host: None} if loopback else {},
-        ),
-        open_telemetry=False,
-    )
-    return Claude(client, config, host, key)
+
+    import httpx2
+
+    # Read once: it takes 20 ms.
+    certificates = httpx2.create_ssl_context()
+
+    def client() -> "sdk.AsyncAnthropic":
+        return sdk.AsyncAnthropic(
+            api_key=key,
+            base_url=url,
+            timeout=sdk.Timeout(config.timeout, connect=min(config.timeout, LONGEST_CONNECT)),
+            max_retries=0,
+            http_client=sdk.DefaultAsyncHttpxClient(
+                verify=certificates,
+                # A redirect would carry the prompts to a host that nobody named.
+                follow_redirects=False,
+                # This machine is asked directly, whatever proxy the environment names.
+                mounts={host: None} if loopback else {},
+            ),
+            open_telemetry=False,
+        )
+
+    pools = -(-config.concurrency // POOL)
+    return Claude([client() for _ in range(pools)], config, host, key)
 
 
 class Claude:
-    def __init__(self, client: "sdk.AsyncAnthropic", config: Config, host: str, key: str) -> None:
+    def __init__(
+        self, clients: "Sequence[sdk.AsyncAnthropic]", config: Config, host: str, key: str
+    ) -> None:
         self.concurrency = config.concurrency
-        self.client = client
+        self.client = clients[0]
+        self._clients = clients
+        self._turn = cycle(clients)
         self._config = config
         self.host = host
         self._key = key
@@ -156,10 +173,12 @@ class Claude:
         raise failed
 
     async def close(self) -> None:
-        await self.client.close()
+        for client in self._clients:
+            await client.close()
 
     async def _create(self, request: Request) -> "sdk.types.Message":
-        return await self.called(lambda: self.client.messages.create(**body(request)))
+        client = next(self._turn)
+        return await self.called(lambda: client.messages.create(**body(request)))
 
     async def called(
         self, call: Callable[[], Awaitable[Answered]], missing: StepError | None = None

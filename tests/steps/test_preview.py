@@ -217,9 +217,10 @@ def test_status_tells_what_a_preview_has_spent_and_why_still_tells_of_the_build(
     assert status["builds"][0]["spent"]["requests"] == 2
     assert status["spent"]["requests"] == ROWS + 2
     why = json.loads(good(project.run("why", "recipe.yaml", "--json")).out)
-    assert [chain["step"] for chain in why["steps"]] == [
+    # Three of them began at once.
+    assert {chain["step"] for chain in why["steps"]} == {
         *("generate:talk", "generate:deep", "generate:smalltalk", "validate")
-    ]
+    }
 
 
 def test_a_preview_beside_a_build_waits_for_the_answers_that_are_on_their_way(
