@@ -9,10 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from jessy_build.engine.ledger import Artifact
-from jessy_build.example import BATCH
-from jessy_build.steps import gguf
-from jessy_build.steps.prices import HALF, cache_write
-from jessy_build.teachers.prices import costs_nothing
+from jessy_build.steps import gguf, prices
 
 Recipe = Mapping[str, Any]
 """As it was resolved, in the form that JSON knows."""
@@ -21,7 +18,6 @@ Figures = dict[str, Any]
 TELLS_TIMES = frozenset(("report",))
 """Kinds whose files hold seconds, so that their content differs from one making to the next."""
 DECIMALS = 6
-PER_MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def _generate(step: str, made: Artifact, recipe: Recipe) -> Figures:
         "model": config.get("model"),
         "rows": facts.get("rows"),
         "tokens": tokens or None,
-        "usd": dollars(tokens, prices_of(config)),
+        "usd": _usd(facts, config) if tokens else None,
     }
 
 
@@ -163,29 +159,9 @@ def _tokens(facts: Mapping[str, Any]) -> dict[str, int]:
     return {name: facts[measure] for name, measure in MEASURES.items() if facts.get(measure)}
 
 
-def prices_of(teacher: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """A model on one's own machine costs nothing."""
-    if costs_nothing(teacher.get("kind", ""), teacher.get("base_url")):
-        return {"input": 0, "output": 0}
-    return teacher.get("prices")
-
-
-def dollars(tokens: Mapping[str, int], prices: Mapping[str, Any] | None) -> float | None:
-    """None where the recipe names no prices: a figure made up is worse than none."""
-    if not prices or not tokens:
-        return None
-    cached = prices.get("cached_input")
-    each = {
-        "input": prices["input"],
-        "cached_input": prices["input"] if cached is None else cached,
-        "cache_write": cache_write(prices["input"], prices.get("cache_write")),
-        "output": prices["output"],
-    }
-    paid = sum(
-        price * (tokens.get(name, 0) + HALF * tokens.get(f"{BATCH}{name}", 0))
-        for name, price in each.items()
-    )
-    return _rounded(paid / PER_MILLION)
+def _usd(facts: Mapping[str, Any], teacher: Mapping[str, Any]) -> float | None:
+    table = prices.of_resolved(teacher)
+    return None if table is None else _rounded(prices.of_usage(table, facts))
 
 
 def _file(made: Artifact, name: str) -> Figures | None:

@@ -19,23 +19,32 @@ AROUND = 1_000
 
 
 def of(config: Any) -> Mapping[str, float] | None:
-    """Dollars per million tokens. A model on one's own machine costs nothing."""
-    if costs_nothing(config.kind, getattr(config, "base_url", None)):
-        return {"input": 0.0, "output": 0.0}
+    """Dollars per million tokens; None where the recipe names no prices: a figure made up is worse
+    than none. A model on one's own machine costs nothing."""
     table = getattr(config, "prices", None)
-    if table is None:
+    return _of(config.kind, getattr(config, "base_url", None), table and table.model_dump())
+
+
+def of_resolved(teacher: Mapping[str, Any]) -> Mapping[str, float] | None:
+    """As `of`, for a teacher of a recipe that was resolved in an earlier build."""
+    return _of(teacher.get("kind", ""), teacher.get("base_url"), teacher.get("prices"))
+
+
+def _of(
+    kind: str, base_url: str | None, said: Mapping[str, Any] | None
+) -> Mapping[str, float] | None:
+    if costs_nothing(kind, base_url):
+        return {"input": 0.0, "output": 0.0}
+    if not said:
         return None
-    cached = table.input if table.cached_input is None else table.cached_input
+    input = said["input"]
+    cached, write = said.get("cached_input"), said.get("cache_write")
     return {
-        "input": table.input,
-        "output": table.output,
-        "cached_input": cached,
-        "cache_write": cache_write(table.input, table.cache_write),
+        "input": input,
+        "output": said["output"],
+        "cached_input": input if cached is None else cached,
+        "cache_write": WRITING * input if write is None else write,
     }
-
-
-def cache_write(input: float, said: float | None) -> float:
-    return WRITING * input if said is None else said
 
 
 def dollars(

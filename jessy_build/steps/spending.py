@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jessy_build.engine.answers import Spent
 from jessy_build.engine.ledger import Build
 from jessy_build.example import BATCH
-from jessy_build.steps import blocks
+from jessy_build.steps import prices
 from jessy_build.steps.past import Past
 
 READ = ("input", "cached_input", "cache_write")
@@ -51,8 +51,7 @@ def by_build(past: Past, builds: Iterable[Build]) -> dict[int, Spending]:
 
 
 def _of(spent: Spent, teachers: Mapping[str, Mapping[str, object]]) -> Spending:
-    tokens = {name: int(spent.measures.get(name, 0)) for name in blocks.MEASURES.values()}
-    prices = blocks.prices_of(teachers.get(spent.teacher, {}))
+    table = prices.of_resolved(teachers.get(spent.teacher, {}))
     both = {
         name: int(spent.measures.get(name, 0) + spent.measures.get(f"{BATCH}{name}", 0))
         for name in ("requests", *(f"{name}_tokens" for name in READ), "output_tokens")
@@ -61,5 +60,5 @@ def _of(spent: Spent, teachers: Mapping[str, Mapping[str, object]]) -> Spending:
         both["requests"],
         sum(both[f"{name}_tokens"] for name in READ),
         both["output_tokens"],
-        blocks.dollars({name: tokens[m] for name, m in blocks.MEASURES.items()}, prices),
+        None if table is None else round(prices.of_usage(table, spent.measures), 6),
     )
