@@ -49,12 +49,18 @@ class Usage(NamedTuple):
         return counts
 
 
+SEEDS_APART = 1_000_003
+"""Between two tries for one answer. More than the samples of a question, and small enough that
+dozens of tries stay below the 2**31 that servers take."""
+
+
 class Request(NamedTuple):
-    """All that decides an answer, and nothing else: its digest is the item's key.
+    """What is asked. All that decides a whole answer is in its digest, which is the item's key.
 
     `provider` is the teacher's kind, never its host: the same model behind another address gives
     the same answer. `sample` tells apart several answers to one identical prompt, `attempt` the
-    tries for one of them.
+    tries for one of them. How long an answer may become (`max_tokens`) and how long it may take
+    are no part of the question: they decide only whether it comes to an end.
     """
 
     provider: str
@@ -65,6 +71,13 @@ class Request(NamedTuple):
     schema: Mapping[str, Any] | None = None
     sample: int = 0
     attempt: int = 0
+    timeout: float | None = None
+    """Seconds the answer may take, where its level of complexity sets a limit."""
+
+    @property
+    def seed(self) -> int:
+        """Another sample differs, and so does another try; the same one comes out the same."""
+        return self.sample + SEEDS_APART * self.attempt
 
     @property
     def stem(self) -> str:
@@ -81,7 +94,6 @@ class Request(NamedTuple):
             "provider": self.provider,
             "model": self.model,
             "messages": [[message.role, message.content] for message in self.messages],
-            "max_tokens": self.max_tokens,
             "params": dict(self.params),
             "schema": self.schema,
         }
@@ -101,10 +113,19 @@ class Reply(NamedTuple):
     model: str
     request: str
     mended: Mended = ""
+    limit: int = 0
+    """The `max_tokens` at which it was cut off; 0 for one that came to its end."""
 
     @property
     def plain(self) -> dict[str, Any]:
-        return {**self._asdict(), "usage": self.usage.plain}
+        row = {**self._asdict(), "usage": self.usage.plain}
+        if not self.limit:
+            del row["limit"]
+        return row
+
+    def is_cut_below(self, max_tokens: int) -> bool:
+        """Whether it was cut off where it would have more room today."""
+        return self.stop == "length" and self.limit < max_tokens
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Reply":

@@ -37,6 +37,10 @@ create table if not exists spent (
 ) without rowid;
 """
 COLUMNS = ", ".join((*seal.SEALED["replies"], "made_at", "seal"))
+BETTERED = (
+    "update set usable = excluded.usable, reply = excluded.reply, made_at = excluded.made_at,"
+    " seal = excluded.seal where excluded.usable and not replies.usable"
+)
 REPLIES = f"replies ({COLUMNS}) values (?,?,?,?,?,?,?)"
 
 

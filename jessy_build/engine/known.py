@@ -90,14 +90,15 @@ class Known:
             self._note(db, segment)
 
     def take(self, segment: str, lines: Sequence[Line]) -> None:
-        """Add what came from there. An answer that is here already stays as it is."""
+        """Add what came from there. An answer that is here already stays as it is, but for one that
+        cannot become an example where theirs can."""
         with self._db.writing() as db:
             db.executemany(
                 "insert or ignore into questions values (?,?)",
                 [(line.stem, line.question) for line in lines],
             )
             db.executemany(
-                f"insert or ignore into {answers.REPLIES}",
+                f"insert into {answers.REPLIES} on conflict do {answers.BETTERED}",
                 [
                     answers.row_of(x.stem, x.sample, x.attempt, x.usable, x.reply, x.made_at)
                     for x in lines

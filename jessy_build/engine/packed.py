@@ -125,7 +125,7 @@ def _lines(text: str) -> Iterator[Line]:
             raise TypeError(row["as"])
         if reply.request != request_digest(stem, sample, attempt):
             raise ValueError("not the answer to its question")
-        _text(reply.text), _text(reply.model), _number(reply.seconds)
+        _text(reply.text), _text(reply.model), _number(reply.seconds), _number(reply.limit)
         yield Line(
             *(stem, sample, attempt, usable is True and reply.stop == "end"),
             *(_compact(row["reply"]), _number(made_at), questions[stem]),

@@ -107,6 +107,12 @@ class Level(Config):
     prompts. `dataset.validate.words` holds every answer to it."""
     seconds: Annotated[float, Field(gt=0)]
     """Seconds an answer may take: `seconds` in prompts. Nothing is measured against it yet."""
+    max_tokens: Annotated[int, Field(ge=1, le=64_000)] | None = None
+    """Tokens that a teacher may spend on an answer of this level, where that is less than its own
+    `max_tokens`. Raised, it asks again only for what was cut off."""
+    timeout: Annotated[float, Field(gt=0, le=3600)] | None = None
+    """Seconds to wait for a teacher's answer of this level, where that is less than its own
+    `timeout`. An answer that is late is given up, and its connection closed."""
 
 
 LEVELS = {

@@ -15,7 +15,7 @@ from typing import TypeVar
 from jessy_build.diagnostics import BudgetReached, StepError
 from jessy_build.engine.batches import Batch
 from jessy_build.example import Reply, Request
-from jessy_build.steps import prices
+from jessy_build.steps import answered, prices
 from jessy_build.steps.sending import LOOKED_EVERY, Sending
 from jessy_build.teachers import message_batches as remote
 from jessy_build.teachers.retry import Passing, Patience
@@ -123,7 +123,7 @@ class Batching:
 
     def _is_free(self, request: Request, claims: ExitStack) -> bool:
         free = claims.enter_context(self._answers.alone(request.digest))
-        known = self._answers.one(request.stem, request.sample, request.attempt)
+        known = answered.known(self._answers, request, request.stem)
         return free and known is None and not self._store.waiting([request.digest])
 
     async def _sent(self, batch: Batch, requests: Sequence[Request]) -> None:
@@ -207,7 +207,7 @@ class Batching:
             request = wanted[result.request]
             if result.reply is None:
                 self._settle(result.request, 0.0)
-            elif self._answers.one(request.stem, request.sample, request.attempt) is None:
+            elif not answered.is_kept(self._answers, request, result.reply):
                 new.append((request, result.reply))
         await asyncio.gather(*[self.keep(request, reply) for request, reply in new])
         for request, reply in new:

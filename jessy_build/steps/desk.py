@@ -15,7 +15,7 @@ from jessy_build import teachers
 from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.kind import Job
 from jessy_build.example import BATCH, Reply, Request, request_digest
-from jessy_build.steps import items
+from jessy_build.steps import answered, items
 from jessy_build.steps.items import Cell, Questions
 from jessy_build.steps.sending import LOOKED_EVERY, Sending
 from jessy_build.teachers import correction
@@ -92,8 +92,19 @@ def missing(job: Job, questions: Questions) -> Iterator[Open]:
         failed = job.answers.failed(cell.stems)
         for ordinal in items.open_items(cell, job.answers):
             tried = failed.get((cell.stem(ordinal), cell.sample(ordinal)), 0)
-            # The last try was perhaps killed before its answer could be put right.
-            yield Open(cell, ordinal, max(tried - 1, 0))
+            item = Open(cell, ordinal, 0)
+            yield _reopened(job, questions, item, tried) if tried else item
+
+
+def _reopened(job: Job, questions: Questions, item: Open, tried: int) -> Open:
+    """At the first answer that was cut off where it would have more room today; else at the last,
+    whose asker was perhaps killed before it could be put right."""
+    room = questions.request(item.cell, item.ordinal).max_tokens
+    for attempt in range(tried):
+        known = job.answers.one(item.stem, item.sample, attempt)
+        if known is not None and Reply.of(known.reply).is_cut_below(room):
+            return item._replace(attempt=attempt)
+    return item._replace(attempt=tried - 1)
 
 
 async def fill(job: Job, asking: Asking, wanted: Sequence[Open], counts: Counts) -> None:
@@ -182,8 +193,8 @@ class _Desk:
             return wanted
         from jessy_build.steps.batching import Batching
 
-        fresh = {d: item for d, item in of.items() if self._known(item) is None}
-        questions = {digest: self._request(item) for digest, item in fresh.items()}
+        everything = {digest: self._request(item) for digest, item in of.items()}
+        questions = {d: q for d, q in everything.items() if not self._known(q, of[d].stem)}
 
         async def keep(request: Request, reply: Reply) -> None:
             item = of[request.digest]
@@ -195,9 +206,13 @@ class _Desk:
         batching = Batching(self.sending, server, keep)
         await batching.collect(questions)
         if self.asking.config.batch:
-            left = {d: q for d, q in questions.items() if self._known(of[d]) is None}
+            left = {d: q for d, q in questions.items() if not self._known(q, of[d].stem)}
             await batching.send(left)
-        return [item for item in wanted if not ((known := self._known(item)) and known.usable)]
+        return [
+            item
+            for digest, item in of.items()
+            if not ((known := self._known(everything[digest], item.stem)) and known.usable)
+        ]
 
     async def _fill(self, item: Open) -> None:
         problem = "every try so far was unusable"
@@ -230,7 +245,7 @@ class _Desk:
 
     async def _tried(self, request: Request, item: Open) -> str:
         """Returns why the answers cannot become an example; empty when one can."""
-        known = self._known(item)
+        known = self._known(request, item.stem)
         if known is not None and known.usable:
             self.counts.remembered += 1
             return ""
@@ -247,7 +262,7 @@ class _Desk:
         turns = self._turns(item)
         again = correction.request(request, reply.text, why_unusable(reply, turns))
         stem = again.stem
-        known = self.job.answers.one(stem, again.sample, again.attempt)
+        known = self._known(again, stem)
         second = Reply.of(known.reply) if known else await self._asked(again, item, stem)
         if not why_unusable(second, turns):
             return second._replace(request=request.digest, mended="corrected")
@@ -258,14 +273,13 @@ class _Desk:
                     return repaired
         return None
 
-    def _known(self, item: Open) -> Answer | None:
-        return self.job.answers.one(item.stem, item.sample, item.attempt)
+    def _known(self, request: Request, stem: str) -> Answer | None:
+        return answered.known(self.job.answers, request, stem)
 
     def _turns(self, item: Open) -> int:
         return self.asking.questions.turns(item.cell, item.ordinal)
 
     async def _asked(self, request: Request, item: Open, stem: str) -> Reply:
-        """`stem` is the request's own, which takes a while to make."""
         async with self.sending.answered(request) as reply:
             self._count(await self._keep(request, reply, item, stem))
         return reply
@@ -276,6 +290,10 @@ class _Desk:
 
     async def _keep(self, request: Request, reply: Reply, item: Open, stem: str) -> str:
         problem = why_unusable(reply, self._turns(item))
+        if reply.stop == "length":
+            # One of a batch was perhaps sent with another limit: it ends where that was reached.
+            limit = reply.usage.output_tokens if reply.usage.batched else request.max_tokens
+            reply = reply._replace(limit=limit)
         await self._write(request, stem, reply, usable=not problem, spent=self._spent(reply))
         return problem
 

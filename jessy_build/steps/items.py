@@ -24,17 +24,19 @@ from jessy_build.teachers.rows import Row
 if TYPE_CHECKING:
     from jessy_build.plan.slots import Slot
     from jessy_build.recipe.load import LoadedRecipe
-    from jessy_build.recipe.model import Category
+    from jessy_build.recipe.model import Category, Level
 
-VERSION = 1
+VERSION = 2
 """Of how a prompt becomes a question. Noted questions of another version are made anew."""
 NUMBERED = ("ordinal", "sample")
 """Names that make each item's prompt its own."""
 WORTH_NOTING = 1000
 """Questions of one category. Fewer are made sooner than they are read."""
 STEM_BYTES = 32
-HOW_ASKED = {"concurrency", "timeout", "host", "base_url", "prices", "batch"}
-"""Fields of a teacher that change no answer."""
+HOW_ASKED = {"concurrency", "timeout", "max_tokens", "host", "base_url", "prices", "batch"}
+"""Fields of a teacher that change no whole answer."""
+LIMITS = {"max_tokens", "timeout"}
+"""Fields of a level that do not either."""
 
 
 class Cell(NamedTuple):
@@ -308,15 +310,21 @@ def _asker(
             turns=turns(cell, ordinal),
             source=dealt.of(cell, ordinal).variables if dealt else None,
         )
-        return teacher.request(
+        request = teacher.request(
             config,
             prompt=templates.render(loaded.templates[category], variables),
             system=loaded.system,
             schema=schema(turns(cell, ordinal)),
             sample=cell.sample(ordinal) if cell.stems else 0,
         )
+        return _limited(request, recipe.complexity[cell.level])
 
     return ask
+
+
+def _limited(request: Request, level: "Level") -> Request:
+    most = min(request.max_tokens, level.max_tokens or request.max_tokens)
+    return request._replace(max_tokens=most, timeout=level.timeout)
 
 
 def about(loaded: "LoadedRecipe", category: str) -> dict[str, Any]:
@@ -347,7 +355,9 @@ def about(loaded: "LoadedRecipe", category: str) -> dict[str, Any]:
     said |= excerpts.about(loaded, category)
     said[f"teachers.{wanted.teacher}"] = teacher.model_dump(mode="json", exclude=HOW_ASKED)
     levels = wanted.complexity or recipe.complexity
-    said["complexity"] = {name: recipe.complexity[name].model_dump(mode="json") for name in levels}
+    said["complexity"] = {
+        name: recipe.complexity[name].model_dump(mode="json", exclude=LIMITS) for name in levels
+    }
     return {**said, **about_system(loaded)}
 
 

@@ -24,7 +24,6 @@ class Asked:
     prompt: tuple[tuple[str, str], ...]
     """Role and text of each message, as sent."""
     params: Mapping[str, Any]
-    max_tokens: int
     sample: int
     attempt: int
     answered_by: str
@@ -166,7 +165,6 @@ def _asked_of(answer: Answer, question: Mapping[str, Any], source: str) -> Asked
         model=str(question["model"]),
         prompt=tuple((role, text) for role, text in question["messages"]),
         params=question["params"],
-        max_tokens=question["max_tokens"],
         sample=answer.sample,
         attempt=answer.attempt,
         answered_by=str(reply["model"]),

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from jessy_build.diagnostics import StepError
+from jessy_build.engine.answers import Answer
 from jessy_build.engine.kind import Job
 from jessy_build.example import Example, Reply
 from jessy_build.steps import desk, generate
@@ -122,6 +123,9 @@ class _Places:
 
         by_category: dict[str, list[Open]] = {}
         for place, item in open_.items():
+            if self._filled(item) is not None:
+                counts.remembered += 1
+                continue
             by_category.setdefault(self._rows[place].category, []).append(item)
         await asyncio.gather(
             *[
@@ -135,12 +139,17 @@ class _Places:
 
     def row(self, place: int, item: Open) -> Example | None:
         """What came of it; the place is then at that attempt."""
+        if (answer := self._filled(item)) is None:
+            return None
+        self._at[place] = item._replace(attempt=answer.attempt)
+        asking = self._asking[self._rows[place].category]
+        return generate.example(asking, item.cell, item.ordinal, Reply.of(answer.reply))
+
+    def _filled(self, item: Open) -> Answer | None:
         for attempt in range(item.attempt, item.last):
             answer = self._job.answers.one(item.stem, item.sample, attempt)
             if answer is not None and answer.usable:
-                self._at[place] = item._replace(attempt=attempt)
-                asking = self._asking[self._rows[place].category]
-                return generate.example(asking, item.cell, item.ordinal, Reply.of(answer.reply))
+                return answer
         return None
 
     @cached_property

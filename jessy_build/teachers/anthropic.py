@@ -178,31 +178,34 @@ class Claude:
 
     async def _create(self, request: Request) -> "sdk.types.Message":
         client = next(self._turn)
-        return await self.called(lambda: client.messages.create(**body(request)))
+        return await self.called(
+            lambda: client.messages.create(**body(request)),
+            seconds=asking.seconds(request, self._config.timeout),
+        )
 
     async def called(
-        self, call: Callable[[], Awaitable[Answered]], missing: StepError | None = None
+        self,
+        call: Callable[[], Awaitable[Answered]],
+        missing: StepError | None = None,
+        seconds: float | None = None,
     ) -> Answered:
         """One call of the SDK, with its errors in our words. `missing` is raised where the server
-        knows nothing of what was called for."""
+        knows nothing of what was called for. It takes `seconds` at most, or the teacher's."""
         import asyncio
 
         import anthropic as sdk
         import httpx2
 
         failed: StepError
+        seconds = seconds or self._config.timeout
         try:
             # The SDK's own limit counts from byte to byte; this one counts the whole answer.
-            async with asyncio.timeout(self._config.timeout):
+            async with asyncio.timeout(seconds):
                 return await call()
         except sdk.APIStatusError as error:
             failed = missing if missing and error.status_code == 404 else self._refused(error)
         except (sdk.APITimeoutError, TimeoutError):
-            failed = Passing(
-                "late",
-                f"{self.host} gave no answer within {self._config.timeout:g} s",
-                hint=f"raise `timeout` of the teacher, or build again later; {asking.KEPT}",
-            )
+            failed = retry.late(self.host, seconds)
         except sdk.APIConnectionError as error:
             failed = self._unreachable(error.__cause__ or error)
         except httpx2.TransportError as error:

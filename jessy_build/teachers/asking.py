@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from jessy_build.diagnostics import StepError
-from jessy_build.example import Message
+from jessy_build.example import Message, Request
 
 KEPT = "what was answered is kept: the next build asks only for what is missing"
 
@@ -71,6 +71,11 @@ def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     return f"'{field}': {first['msg']}" if field else first["msg"]
+
+
+def seconds(request: Request, most: float) -> float:
+    """How long its answer may take: what the teacher is given, or less where the level says so."""
+    return most if request.timeout is None else min(most, request.timeout)
 
 
 def messages(prompt: str, system: str | None) -> tuple[Message, ...]:

@@ -128,19 +128,16 @@ class Ollama:
         import ollama as sdk
 
         failed: StepError
+        seconds = asking.seconds(request, self._config.timeout)
         try:
             # The SDK's own limit counts from byte to byte; this one counts the whole answer.
-            async with asyncio.timeout(self._config.timeout):
+            async with asyncio.timeout(seconds):
                 answer: sdk.ChatResponse = await self._client.chat(**_body(request))
                 return answer
         except sdk.ResponseError as error:
             failed = self._refused(error)
         except (TimeoutError, httpx.TimeoutException):
-            failed = Passing(
-                "late",
-                f"{self._host} gave no answer within {self._config.timeout:g} s",
-                hint=f"raise `timeout` of the teacher, or lower its `max_tokens`; {asking.KEPT}",
-            )
+            failed = retry.late(self._host, seconds)
         except ConnectionError:
             failed = StepError(
                 f"no Ollama server answers at {self._host}",
@@ -193,6 +190,5 @@ def _body(request: Request) -> dict[str, Any]:
         "messages": [{"role": m.role, "content": m.content} for m in request.messages],
         "format": request.schema,
         "think": request.params.get("think"),
-        # The sample's number as seed: another sample differs, the same one comes out the same.
-        "options": {**options, "num_predict": request.max_tokens, "seed": request.sample},
+        "options": {**options, "num_predict": request.max_tokens, "seed": request.seed},
     }

@@ -174,11 +174,12 @@ class OpenAI:
         import openai as sdk
 
         failed: StepError
+        seconds = asking.seconds(request, self._config.timeout)
         while True:
             dialect = self._dialect
             try:
                 # The SDK's own limit counts from byte to byte; this one counts the whole answer.
-                async with asyncio.timeout(self._config.timeout):
+                async with asyncio.timeout(seconds):
                     completion: sdk.types.chat.ChatCompletion
                     completion = await self._client.chat.completions.create(
                         **_body(request, dialect), extra_headers=self._account.headers
@@ -191,7 +192,7 @@ class OpenAI:
                         continue
                 failed = self._refused(error)
             except (sdk.APITimeoutError, TimeoutError):
-                failed = self._late()
+                failed = retry.late(self._account.host, seconds)
             except sdk.APIConnectionError as error:
                 failed = self._unreachable(error)
             except (sdk.OpenAIError, ValueError):
@@ -268,13 +269,6 @@ class OpenAI:
                 problem = f"{host} does not take the request ({status}): {said}"
                 hint = "does this model offer what the recipe asks of it?"
         return problem, hint
-
-    def _late(self) -> Passing:
-        return Passing(
-            "late",
-            f"{self._account.host} gave no answer within {self._config.timeout:g} s",
-            hint=f"raise `timeout` of the teacher, or lower its `max_tokens`; {asking.KEPT}",
-        )
 
     def _unreachable(self, error: "sdk.APIConnectionError") -> StepError:
         cause = asking.scrub(str(error.__cause__ or error), self._account.secrets)
@@ -358,8 +352,7 @@ def _body(request: Request, dialect: Dialect) -> dict[str, Any]:
         **request.params,
     }
     if dialect.seed:
-        # The sample's number as seed: another sample differs, the same one comes out the same.
-        body["seed"] = request.sample
+        body["seed"] = request.seed
     if request.schema is not None:
         format = {"name": "example", "strict": True, "schema": request.schema}
         body["response_format"] = {"type": "json_schema", "json_schema": format}

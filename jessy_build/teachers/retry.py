@@ -55,6 +55,15 @@ class Patience:
         return passing.wait or min(FIRST_PAUSE * 2 ** (self._met.total() - 1), LONGEST_PAUSE)
 
 
+def late(host: str, seconds: float) -> Passing:
+    return Passing(
+        "late",
+        f"{host} gave no answer within {seconds:g} s",
+        hint="raise `timeout` of the teacher or of the level, lower `max_tokens`, or build again"
+        f" later; {asking.KEPT}",
+    )
+
+
 def fault_of(status: int, headers: Mapping[str, str]) -> Fault | None:
     """None where another try would be told the same."""
     if status in BUSY:

@@ -250,7 +250,7 @@ def test_speed_and_host_are_no_part_of_a_request(fields: dict[str, Any]) -> None
     assert ollama.request(config(**fields), **REQUEST).digest == same
 
 
-@pytest.mark.parametrize("fields", [{"temperature": 0.1}, {"max_tokens": 9}, {"model": "qwen3"}])
+@pytest.mark.parametrize("fields", [{"temperature": 0.1}, {"model": "qwen3"}])
 def test_what_changes_an_answer_changes_the_request(fields: dict[str, Any]) -> None:
     before = ollama.request(config(), **REQUEST).digest
     assert ollama.request(config(**fields), **REQUEST).digest != before

@@ -465,9 +465,7 @@ def test_speed_and_address_are_no_part_of_a_request(fields: dict[str, Any]) -> N
     assert openai.request(config(**fields), **REQUEST).digest == same
 
 
-@pytest.mark.parametrize(
-    "fields", [{"temperature": 0.1}, {"temperature": 0.0}, {"max_tokens": 9}, {"model": "qwen3"}]
-)
+@pytest.mark.parametrize("fields", [{"temperature": 0.1}, {"temperature": 0.0}, {"model": "qwen3"}])
 def test_what_changes_an_answer_changes_the_request(fields: dict[str, Any]) -> None:
     before = openai.request(config(), **REQUEST).digest
     assert openai.request(config(**fields), **REQUEST).digest != before
