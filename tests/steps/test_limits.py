@@ -1,4 +1,4 @@
-"""How long an answer may become, and how long it may take: limits that are no part of a question."""
+"""How long an answer may become and may take: limits that are no part of a question."""
 
 import json
 import re
