@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from jessy_build.diagnostics import Diagnostic, code, near
 from jessy_build.recipe import (
     advice,
+    answering,
     enhancing,
     later,
     manners,
@@ -26,7 +27,7 @@ from jessy_build.recipe import (
     templates,
     tree,
 )
-from jessy_build.recipe.model import Category, Topic, Turns, turns_of
+from jessy_build.recipe.model import Category, Topic, Turns
 from jessy_build.recipe.placed import IDLE, placed
 from jessy_build.recipe.templates import RenderError
 from jessy_build.recipe.tree import Path
@@ -491,7 +492,7 @@ def _samples(loaded: "LoadedRecipe", name: str) -> Iterator[dict[str, Any]]:
             persona=loaded.recipe.persona,
             system=loaded.system,
             ordinal=0,
-            turns=turns_of(category, topic, 0),
+            shape=answering.shape_of(category, topic, language, levels[level], 0),
             source=sourced.longest(loaded, name),
         )
 
@@ -663,6 +664,7 @@ CHECKS: tuple[Check, ...] = (
     rows_have_one_category,
     included_rows_have_a_category,
     sourced.files_are_read_by_a_prompt,
+    answering.parts_can_be_written,
     manners.rules_are_about_something,
 )
 

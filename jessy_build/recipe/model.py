@@ -179,6 +179,18 @@ Topics = Annotated[
 ]
 
 
+def _kind_of_answer(value: object) -> str:
+    return "parts" if isinstance(value, list | tuple) else "iterations"
+
+
+Part = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+WrittenAs = Annotated[
+    Annotated[Literal["iterations"], Tag("iterations")]
+    | Annotated[tuple[Part, ...], Field(min_length=1, max_length=12), Tag("parts")],
+    Discriminator(_kind_of_answer),
+]
+
+
 class Category(Config):
     """One kind of training rows: how many, from whom, about what."""
 
@@ -189,8 +201,8 @@ class Category(Config):
     prompt: File | None = None
     """The template (`.j2`) that asks for one row. Required unless the teacher is curated.
     It may read `category`, `topic`, `language`, `language_name`, `complexity`, `iterations`,
-    `words`, `seconds`, `turns`, `persona`, `system`, the row's number `ordinal` and, where there
-    are `sources`, `source`."""
+    `words`, `seconds`, `turns`, `parts`, `persona`, `system`, the row's number `ordinal` and,
+    where there are `sources`, `source`."""
     languages: Annotated[dict[Language, Weight], Field(min_length=1)] | None = None
     """Shares that sum to 1, or rows that sum to `count`; rounded exactly, the largest remainders
     up (Hamilton's method). Default: Turkish; curated rows as they come."""
@@ -203,6 +215,11 @@ class Category(Config):
     turns: TurnCount | None = None
     """Pairs of user and assistant in a row that a teacher writes, or `{min, max}` of them.
     Default: 1; curated rows as they come."""
+    answer: WrittenAs | None = None
+    """How a teacher writes the answer: `iterations` one after the other, each row as many as its
+    level allows, in turn; or named parts as `[perch, listen, turn, flight]`. Each is a field of the
+    structured output, `parts` in the prompt, and a paragraph of the answer; their number counts as
+    the row's iterations. Default: as one text."""
     sources: Sources | None = None
     """Files that the rows are written about: each row gets an excerpt of them. Every excerpt is
     used before one is used twice; rows more than excerpts share them. A row keeps its excerpt while

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span, code, near
 from jessy_build.recipe.model import Level, Persona, Topic
 from jessy_build.recipe.text import half_character
+from jessy_build.teachers.asking import ONE_TURN, Shape
 
 if TYPE_CHECKING:
     import jinja2
@@ -27,7 +28,7 @@ NOT_ALONE = code("R404", "a template takes in another file")
 MAX_TEMPLATE = 256 * 1024
 KNOWN = (
     *("category", "topic", "language", "language_name", "complexity", "iterations", "words"),
-    *("seconds", "turns", "persona", "ordinal", "sample", "system"),
+    *("seconds", "turns", "parts", "persona", "ordinal", "sample", "system"),
 )
 """What a category's prompt may read."""
 KNOWN_TO_MARKER = ("iterations", "complexity", "language", "category")
@@ -178,7 +179,7 @@ def variables(
     persona: Persona | None,
     system: str | None,
     ordinal: int,
-    turns: int = 1,
+    shape: Shape = ONE_TURN,
     source: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a prompt reads for one item: a value for each name in `KNOWN`, and `source` if any."""
@@ -192,7 +193,8 @@ def variables(
         "iterations": level.iterations,
         "words": level.words,
         "seconds": level.seconds,
-        "turns": turns,
+        "turns": shape.turns,
+        "parts": list(shape.parts),
         "persona": persona_variables(persona),
         "ordinal": ordinal,
         "sample": ordinal,

@@ -19,6 +19,7 @@ from jessy_build.steps import answered, items
 from jessy_build.steps.items import Cell, Questions
 from jessy_build.steps.sending import LOOKED_EVERY, Sending
 from jessy_build.teachers import correction
+from jessy_build.teachers.asking import Shape
 
 if TYPE_CHECKING:
     from jessy_build.engine.journal import Journal
@@ -250,7 +251,7 @@ class _Desk:
             self.counts.remembered += 1
             return ""
         reply = Reply.of(known.reply) if known else await self._asked(request, item, item.stem)
-        problem = why_unusable(reply, self._turns(item))
+        problem = why_unusable(reply, self._shape(item))
         if problem and reply.stop == "end" and (mended := await self._mended(request, reply, item)):
             # Its place is that of the answer it stands for; what both cost is written down already.
             await self._write(request, item.stem, mended, usable=True, spent=None)
@@ -259,25 +260,25 @@ class _Desk:
         return problem
 
     async def _mended(self, request: Request, reply: Reply, item: Open) -> Reply | None:
-        turns = self._turns(item)
-        again = correction.request(request, reply.text, why_unusable(reply, turns))
+        shape = self._shape(item)
+        again = correction.request(request, reply.text, why_unusable(reply, shape))
         stem = again.stem
         known = self._known(again, stem)
         second = Reply.of(known.reply) if known else await self._asked(again, item, stem)
-        if not why_unusable(second, turns):
+        if not why_unusable(second, shape):
             return second._replace(request=request.digest, mended="corrected")
         for one in (second, reply):
             if one.stop == "end" and (text := correction.mended(one.text)):
                 repaired = one._replace(text=text, request=request.digest, mended="repaired")
-                if not why_unusable(repaired, turns):
+                if not why_unusable(repaired, shape):
                     return repaired
         return None
 
     def _known(self, request: Request, stem: str) -> Answer | None:
         return answered.known(self.job.answers, request, stem)
 
-    def _turns(self, item: Open) -> int:
-        return self.asking.questions.turns(item.cell, item.ordinal)
+    def _shape(self, item: Open) -> Shape:
+        return self.asking.questions.shape(item.cell, item.ordinal)
 
     async def _asked(self, request: Request, item: Open, stem: str) -> Reply:
         async with self.sending.answered(request) as reply:
@@ -289,7 +290,7 @@ class _Desk:
         self.counts.malformed += bool(problem)
 
     async def _keep(self, request: Request, reply: Reply, item: Open, stem: str) -> str:
-        problem = why_unusable(reply, self._turns(item))
+        problem = why_unusable(reply, self._shape(item))
         if reply.stop == "length":
             # One of a batch was perhaps sent with another limit: it ends where that was reached.
             limit = reply.usage.output_tokens if reply.usage.batched else request.max_tokens
@@ -320,12 +321,12 @@ class _Desk:
             self.job.progress(counts.filled, counts.total, "items", f"{counts.asked} asked")
 
 
-def why_unusable(reply: Reply, turns: int) -> str:
+def why_unusable(reply: Reply, shape: Shape) -> str:
     """Why this answer cannot become an example; empty when it can."""
     if reply.stop != "end":
         return {"length": "cut off", "refusal": "refused"}[reply.stop]
     try:
-        teachers.parse(reply.text, turns)
+        teachers.parse(reply.text, shape)
     except teachers.Malformed as malformed:
         return str(malformed)
     return ""

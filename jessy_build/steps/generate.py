@@ -132,7 +132,8 @@ def example(asking: Asking, cell: Cell, ordinal: int, reply: Reply) -> Example:
     """What a usable answer to an item is in the data set."""
     questions = asking.questions
     slot = questions.slot(cell, ordinal)
-    messages = teachers.parse(reply.text, questions.turns(cell, ordinal))
+    shape = questions.shape(cell, ordinal)
+    messages = teachers.parse(reply.text, shape)
     cited = questions.cited(cell, ordinal)
     return Example(
         id=example_id(slot.category, messages),
@@ -142,6 +143,7 @@ def example(asking: Asking, cell: Cell, ordinal: int, reply: Reply) -> Example:
         complexity=slot.complexity,
         messages=messages,
         origin=Origin(asking.teacher, reply.request, cited, reply.mended),
+        iterations=len(shape.parts) or None,
     )
 
 

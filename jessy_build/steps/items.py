@@ -19,6 +19,7 @@ from jessy_build.example import Cited, Example, Origin, Request, example_id, req
 from jessy_build.steps import excerpts
 from jessy_build.steps.excerpts import Dealt
 from jessy_build.teachers import rows
+from jessy_build.teachers.asking import Shape
 from jessy_build.teachers.rows import Row
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class Questions:
     cells: tuple[Cell, ...]
     request: Callable[[Cell, int], Request]
     """Renders the prompt of one item, as attempt 0."""
-    turns: Callable[[Cell, int], int]
-    """Pairs of user and assistant in the answer for one item."""
+    shape: Callable[[Cell, int], Shape]
+    """What the answer for one item holds."""
     dealt: Dealt | None = None
     """Which excerpt each item is about, where the category has sources."""
 
@@ -178,13 +179,13 @@ def picked(loaded: "LoadedRecipe", category: str) -> Picked:
 
 
 def questions(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Questions:
-    table, turns = quotas(loaded, category), _turns(loaded, category)
+    table, shape = quotas(loaded, category), _shapes(loaded, category)
     dealt = excerpts.dealt(loaded, category, table)
-    ask = _asker(loaded, category, turns, dealt)
+    ask = _asker(loaded, category, shape, dealt)
     names = loaded.templates[category].names
     numbered = bool(dealt) or any(name in names for name in NUMBERED)
     cells = [Cell(*place, rows, (), ()) for place, rows in table.items()]
-    periods = [cell.rows if numbered else _period(cell, turns) for cell in cells]
+    periods = [cell.rows if numbered else _period(cell, shape) for cell in cells]
 
     def rendered() -> list[str]:
         return [
@@ -203,19 +204,19 @@ def questions(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Question
         category,
         _numbered(cells, [tuple(islice(stems, period)) for period in periods]),
         ask,
-        turns,
+        shape,
         dealt,
     )
 
 
-def _period(cell: Cell, turns: Callable[[Cell, int], int]) -> int:
-    """After how many items their prompts begin anew: conversations may differ in length."""
-    seen = [turns(cell, ordinal) for ordinal in range(min(cell.rows, MOST_TURNS))]
+def _period(cell: Cell, shape: Callable[[Cell, int], Shape]) -> int:
+    """After how many items their prompts begin anew: answers may differ in shape."""
+    seen = [shape(cell, ordinal) for ordinal in range(min(cell.rows, MOST_SHAPES))]
     return seen.index(seen[0], 1) if seen[0] in seen[1:] else len(seen)
 
 
-MOST_TURNS = 33
-"""More than any conversation has, so that every number of turns shows at least once."""
+MOST_SHAPES = 33
+"""More than a category has, of turns or iterations, so that each shows at least once."""
 
 
 def _numbered(cells: Sequence[Cell], stems: Sequence[tuple[str, ...]]) -> tuple[Cell, ...]:
@@ -275,18 +276,22 @@ def languages_of(category: "Category") -> dict[str, float]:
     return {str(name): weight for name, weight in (category.languages or {"tr": 1}).items()}
 
 
-def _turns(loaded: "LoadedRecipe", category: str) -> Callable[[Cell, int], int]:
-    from jessy_build.recipe.model import turns_of
+def _shapes(loaded: "LoadedRecipe", category: str) -> Callable[[Cell, int], Shape]:
+    from jessy_build.recipe.answering import shape_of
 
-    wanted = loaded.recipe.categories[category]
+    wanted, levels = loaded.recipe.categories[category], loaded.recipe.complexity
     topics = {topic.name: topic for topic in loaded.topics(category)}
-    return lambda cell, ordinal: turns_of(wanted, topics[cell.topic], ordinal)
+
+    def shape(cell: Cell, ordinal: int) -> Shape:
+        return shape_of(wanted, topics[cell.topic], cell.language, levels[cell.level], ordinal)
+
+    return shape
 
 
 def _asker(
     loaded: "LoadedRecipe",
     category: str,
-    turns: Callable[[Cell, int], int],
+    shape: Callable[[Cell, int], Shape],
     dealt: Dealt | None,
 ) -> Callable[[Cell, int], Request]:
     from jessy_build.recipe import templates
@@ -307,14 +312,14 @@ def _asker(
             persona=recipe.persona,
             system=loaded.system,
             ordinal=ordinal,
-            turns=turns(cell, ordinal),
+            shape=shape(cell, ordinal),
             source=dealt.of(cell, ordinal).variables if dealt else None,
         )
         request = teacher.request(
             config,
             prompt=templates.render(loaded.templates[category], variables),
             system=loaded.system,
-            schema=schema(turns(cell, ordinal)),
+            schema=schema(shape(cell, ordinal)),
             sample=cell.sample(ordinal) if cell.stems else 0,
         )
         return _limited(request, recipe.complexity[cell.level])

@@ -17,6 +17,7 @@ from jessy_build.steps import desk, items, prices
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.desk import TRIES, Asking
 from jessy_build.steps.items import Cell, Questions
+from jessy_build.teachers.asking import Shape
 
 
 @dataclass(frozen=True)
@@ -251,17 +252,17 @@ def _prompt(
         answer_shape=_shape(request),
         max_tokens=request.max_tokens,
         usd_at_most=None if table is None else prices.of_a_try(table, request),
-        answer=_answered(tries, questions.turns(cell, ordinal), since) if tries else None,
+        answer=_answered(tries, questions.shape(cell, ordinal), since) if tries else None,
     )
 
 
-def _answered(tries: Sequence[Answer], turns: int, since: float) -> Answered:
+def _answered(tries: Sequence[Answer], shape: Shape, since: float) -> Answered:
     answer = next((one for one in tries if one.usable), tries[-1])
     reply = Reply.of(answer.reply)
     return Answered(
         usable=answer.usable,
-        problem="" if answer.usable else desk.why_unusable(reply, turns),
-        messages=tuple(map(_plain, teachers.parse(reply.text, turns))) if answer.usable else (),
+        problem="" if answer.usable else desk.why_unusable(reply, shape),
+        messages=tuple(map(_plain, teachers.parse(reply.text, shape))) if answer.usable else (),
         text="" if answer.usable else reply.text,
         tries=len(tries),
         new=answer.made_at >= since,

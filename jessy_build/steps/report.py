@@ -21,6 +21,7 @@ NO_PART: Mapping[str, Any] = {
     "allow_outside": True,
     "matrix": True,
     "teachers": {"__all__": items.HOW_ASKED},
+    "complexity": {"__all__": items.LIMITS},
 }
 
 

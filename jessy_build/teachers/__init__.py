@@ -9,7 +9,7 @@ from pydantic import Field
 from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
 from jessy_build.teachers import anthropic, curated, ollama, openai
-from jessy_build.teachers.asking import Malformed, example_schema, parse
+from jessy_build.teachers.asking import Malformed, Shape, example_schema, parse
 
 if TYPE_CHECKING:
     from jessy_build.teachers.message_batches import MessageBatches
@@ -20,6 +20,7 @@ __all__ = [
     "Asking",
     "Config",
     "Malformed",
+    "Shape",
     "Teacher",
     "example_schema",
     "parse",

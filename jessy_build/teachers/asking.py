@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -22,48 +22,69 @@ class Malformed(Exception):
         self.reason = reason
 
 
-def example_schema(turns: int = 1) -> Mapping[str, Any]:
+MESSAGE_NAMES = ("user", "assistant")
+
+
+class Shape(NamedTuple):
+    """What one answer holds: so many pairs of question and answer, or one question with an answer
+    that is written in named parts."""
+
+    turns: int = 1
+    parts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The properties of its JSON object, in their order."""
+        if self.parts:
+            return "user", *self.parts
+        if self.turns == 1:
+            return MESSAGE_NAMES
+        turns = range(1, self.turns + 1)
+        return tuple(f"{role}_{turn}" for turn in turns for role in MESSAGE_NAMES)
+
+
+ONE_TURN = Shape()
+
+
+def example_schema(shape: Shape = ONE_TURN) -> Mapping[str, Any]:
     """A question and its answer, or several in turn, as the JSON schema of structured output.
 
     Each text is a property of its own: servers keep to required properties, and to their order,
     where few of them keep to the length of a list.
     """
-    names = _names(turns)
     return {
         "type": "object",
-        "properties": {name: {"type": "string"} for name in names},
-        "required": list(names),
+        "properties": {name: {"type": "string"} for name in shape.names},
+        "required": list(shape.names),
         "additionalProperties": False,
     }
 
 
-def parse(reply_text: str, turns: int = 1) -> tuple[Message, ...]:
-    """The conversation in a reply to `example_schema`, question first; raises `Malformed`."""
+def parse(reply_text: str, shape: Shape = ONE_TURN) -> tuple[Message, ...]:
+    """The conversation in a reply to `example_schema`, question first; raises `Malformed`. Parts of
+    an answer become its paragraphs."""
     try:
-        said = _shape(turns).model_validate_json(reply_text).model_dump()
+        said = _checked(shape.names).model_validate_json(reply_text).model_dump()
     except ValidationError as error:
         raise Malformed(_first(error)) from None
-    for name in _names(turns):
+    for name in shape.names:
         if not said[name]:
             raise Malformed(f"'{name}' is empty")
+    if shape.parts:
+        answer = "\n\n".join(said[part] for part in shape.parts)
+        return Message("user", said["user"]), Message("assistant", answer)
     return tuple(
         Message("assistant" if name.startswith("assistant") else "user", said[name])
-        for name in _names(turns)
+        for name in shape.names
     )
 
 
-def _names(turns: int) -> tuple[str, ...]:
-    if turns == 1:
-        return "user", "assistant"
-    return tuple(f"{role}_{turn}" for turn in range(1, turns + 1) for role in ("user", "assistant"))
-
-
 @cache
-def _shape(turns: int) -> type[BaseModel]:
+def _checked(names: tuple[str, ...]) -> type[BaseModel]:
     """Servers promise the schema and do not always keep it: every answer is checked again."""
-    fields: dict[str, Any] = dict.fromkeys(_names(turns), (str, ...))
+    fields: dict[str, Any] = dict.fromkeys(names, (str, ...))
     strictly = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
-    return create_model("Turns", __config__=strictly, **fields)
+    return create_model("Example", __config__=strictly, **fields)
 
 
 def _first(error: ValidationError) -> str:

@@ -80,6 +80,8 @@ complexity:
     iterations: [3, 9]
     words: [2, 600]
     seconds: 60
+    max_tokens: 250
+    timeout: 50
 categories:
   talk:
     teacher: claude
@@ -250,13 +252,10 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "persona.system": ("other.j2", PERSONA),
     "persona.vars.mood": ("wild", "generate:talk"),
     "teachers.claude.model": ("claude-sonnet-5-5", CLAUDE),
-    "teachers.claude.max_tokens": ("300", CLAUDE),
     "teachers.local.model": ("gemma3:1b", "generate:small"),
     "teachers.local.temperature": ("0.6", "generate:small"),
-    "teachers.local.max_tokens": ("300", "generate:small"),
     "teachers.far.model": ("qwen3", "generate:afar"),
     "teachers.far.temperature": ("0.6", "generate:afar"),
-    "teachers.far.max_tokens": ("300", "generate:afar"),
     "teachers.curated.files": ("[more.jsonl]", "generate:smalltalk"),
     "complexity.low.iterations": ("[1, 3]", "generate:talk validate assemble"),
     "complexity.low.words": ("[1, 50]", "generate:talk validate assemble"),
@@ -341,6 +340,11 @@ NOTHING: Mapping[str, str] = {
     "teachers.claude.concurrency": "2",
     "teachers.claude.batch": "true",
     "teachers.claude.timeout": "30",
+    "teachers.claude.max_tokens": "300",
+    "teachers.local.max_tokens": "300",
+    "teachers.far.max_tokens": "300",
+    "complexity.high.max_tokens": "260",
+    "complexity.high.timeout": "40",
     "teachers.claude.prices.input": "2.0",
     "teachers.claude.prices.output": "6.0",
     "teachers.claude.prices.cached_input": "0.2",
@@ -375,6 +379,8 @@ ELSEWHERE = frozenset(
             for kind in ("phrase", "emoji", "metaphor")
             for limit in ("language", "category", "complexity", "topic", "chance")
         ),
+        # In `test_parts`.
+        "model.Category.answer",
         # In `test_sources`.
         *("config.Sources.files", "config.Sources.unit", "config.Sources.max_tokens"),
         "config.Sources.languages",

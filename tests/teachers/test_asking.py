@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from jessy_build.diagnostics import StepError
 from jessy_build.example import Message
-from jessy_build.teachers import Malformed, asking, example_schema, parse
+from jessy_build.teachers import Malformed, Shape, asking, example_schema, parse
 
 
 def test_a_good_answer_is_a_question_and_an_answer_without_outer_space() -> None:
@@ -67,13 +67,13 @@ def conversation(**texts: str) -> str:
 
 
 def test_a_conversation_is_read_in_the_order_in_which_it_was_asked_for() -> None:
-    assert parse(conversation(user_1=" Selam! "), 2) == (
+    assert parse(conversation(user_1=" Selam! "), Shape(2)) == (
         Message("user", "Selam!"),
         Message("assistant", "b"),
         Message("user", "c"),
         Message("assistant", "d"),
     )
-    schema = example_schema(2)
+    schema = example_schema(Shape(2))
     assert list(schema["properties"]) == ["user_1", "assistant_1", "user_2", "assistant_2"]
     assert schema["required"] == list(schema["properties"])
     assert schema["additionalProperties"] is False
@@ -92,12 +92,12 @@ def test_a_conversation_is_read_in_the_order_in_which_it_was_asked_for() -> None
 )
 def test_a_conversation_of_another_length_is_none(text: str, turns: int, reason: str) -> None:
     with pytest.raises(Malformed) as caught:
-        parse(text, turns)
+        parse(text, Shape(turns))
     assert reason in caught.value.reason
 
 
 def test_one_turn_is_asked_for_as_ever() -> None:
-    assert example_schema() == example_schema(1)
+    assert example_schema() == example_schema(Shape(1))
     assert list(example_schema()["properties"]) == ["user", "assistant"]
 
 
