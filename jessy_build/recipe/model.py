@@ -15,7 +15,7 @@ from jessy_build.config import Config
 from jessy_build.enhancers import Config as Enhancer
 from jessy_build.packaging import config as serving
 from jessy_build.sources.config import Sources
-from jessy_build.teachers import Config as KnownTeacher
+from jessy_build.teachers import Config as Teacher
 from jessy_build.trainers import config as training
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
@@ -59,22 +59,6 @@ class Persona(Config):
     in the Modelfile. It may read `persona`. Default: no system text."""
     vars: dict[str, Any] = Field(default_factory=dict)
     """Values for the templates, of any shape: `emoji` here is `persona.vars.emoji` there."""
-
-
-class AnnouncedTeacher(Config):
-    """A model in this process."""
-
-    kind: Literal["mlx"]
-    """A model in this process."""
-    model: File
-    """The model's name."""
-    max_tokens: Annotated[int, Field(ge=1, le=16_000)] = 1024
-    """Tokens of an answer at most."""
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
-    """0 gives the likeliest answer, more gives more variety."""
-
-
-Teacher = Annotated[KnownTeacher | AnnouncedTeacher, Field(discriminator="kind")]
 
 
 class Range(NamedTuple):
