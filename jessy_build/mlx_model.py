@@ -17,7 +17,7 @@ INSTALL = "uv pip install 'jessy-build[mlx]'"
 def load(model: Path, adapter: Path | None = None) -> Any:
     """`adapter` is a folder as the training step writes it."""
     try:
-        blas.install()
+        found = blas.install()
         import mlx.core as mx
         from mlx_lm.tuner.utils import load_adapters
         from mlx_lm.utils import load_model
@@ -34,6 +34,7 @@ def load(model: Path, adapter: Path | None = None) -> Any:
             f"MLX cannot load {model.name}: {problem}", hint="build it again with `jessy build`"
         ) from None
     if mx.default_device().type == mx.DeviceType.cpu:
+        blas.use_one_thread(found)
         # Only fp32 is fast there.
         loaded.set_dtype(mx.float32)
     loaded.eval()

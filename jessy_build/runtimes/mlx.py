@@ -82,9 +82,7 @@ class Mlx:
 @contextmanager
 def open(model: Path, adapter: Path | None = None) -> Iterator[Mlx]:
     """`adapter` is a folder as the training step writes it. The memory goes back at the end."""
-    opened = Mlx(
-        mlx_model.load(model, adapter), mlx_model.tokenizer(model), mlx_model.ends(model)
-    )
+    opened = Mlx(mlx_model.load(model, adapter), mlx_model.tokenizer(model), mlx_model.ends(model))
     try:
         yield opened
     finally:

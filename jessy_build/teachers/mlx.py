@@ -55,6 +55,8 @@ class Pinned(Config):
     """`hf:org/name@revision`, or `path:` and the digest of its files: part of every request."""
     folder: Path | None = None
     """Where they lie; None until they were fetched."""
+    seen: tuple[tuple[str, int, int, int], ...] = ()
+    """Name, size, time and inode of each file of a `path:` model when the plan was made."""
     template: str | None = None
     """The text behind `chat_template`."""
 

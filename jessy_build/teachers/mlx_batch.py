@@ -200,8 +200,8 @@ class _Worker:
 
     def _fail(self, problem: StepError) -> None:
         """Everybody is told, those too who come from now on: a batch that broke stays broken."""
-        for asked in self._inside.values():
-            asked.tell(problem)
+        for inside in self._inside.values():
+            inside.tell(problem)
         while True:
             word, asked = self._orders.get()
             if word == "end" or asked is None:

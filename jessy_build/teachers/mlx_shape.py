@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-
 from jessy_build.diagnostics import StepError
 
 COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
@@ -62,7 +61,7 @@ class _Kept:
         from llguidance.numpy import fill_next_token_bitmask
 
         # The model computes while we look up what may follow.
-        mx.async_eval(logits)
+        mx.async_eval(logits)  # type: ignore[no-untyped-call]
         if self._begun and not self._matcher.is_stopped():
             self._matcher.consume_token(int(tokens[-1].item()))
         # The first time, the last token is that of the question.
