@@ -30,8 +30,8 @@ Whole = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Files = Annotated[tuple[File, ...], Field(min_length=1)]
-Pool = Literal["cpu", "gpu", "network", "anthropic", "ollama", "openai"]
-"""What a step or a request may have to wait for; the last three are kinds of teachers."""
+Pool = Literal["cpu", "gpu", "network", "anthropic", "ollama", "openai", "mlx"]
+"""What a step or a request may have to wait for; the last four are kinds of teachers."""
 
 
 class Base(Config):
@@ -504,8 +504,9 @@ class Recipe(Config):
         default_factory=dict, exclude=True
     )
     """How many run at once: steps of a kind (`cpu`: 1 by default, `gpu`: 1, for what fills the
-    machine, `network`: 4), or requests to all teachers of a kind together (`anthropic`, `ollama`,
-    `openai`: as their `concurrency` says by default). Changes nothing of the result."""
+    machine: training, and asking a teacher of kind mlx, `network`: 4), or requests to all teachers
+    of a kind together (`anthropic`, `ollama`, `openai`, `mlx`: as their `concurrency` says by
+    default). Changes nothing of the result."""
     store: File | None = Field(default=None, exclude=True)
     """A store shared by several people or machines, `s3://bucket/folder`, `gs://bucket/folder`,
     `file:///folder`, or a folder, relative to the recipe, which may lie outside the project: what

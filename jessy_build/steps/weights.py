@@ -65,7 +65,8 @@ def about(name: str, config: Any) -> Mapping[str, Any]:
     """What is not in the recipe's own words: the files of a `path:` model, as one digest."""
     if not isinstance(config, mlx.Pinned) or config.revision is not None:
         return {}
-    return {f"teachers.{name}.model (content)": config.weights}
+    sha256 = config.weights.removeprefix("path:")
+    return {f"teachers.{name}.model (content)": f"sha256 {sha256[:12]}"}
 
 
 def _files(where: Path, digests: FileDigests) -> dict[str, str]:

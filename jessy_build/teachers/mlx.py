@@ -60,12 +60,6 @@ class Pinned(Config):
     template: str | None = None
     """The text behind `chat_template`."""
 
-    @property
-    def label(self) -> str:
-        """For people: `org/name@0123456789ab`."""
-        name = Path(self.model.partition(":")[2]).name if self.revision is None else self.model[3:]
-        return f"{name}@{self.weights.rpartition('@')[2].removeprefix('path:')[:12]}"
-
 
 def request(
     config: Pinned,
@@ -123,7 +117,7 @@ class Mlx:
         except TimeoutError:
             raise Passing(
                 "late",
-                f"{self._config.label} gave no answer within {self._config.timeout:g} s",
+                f"{self._config.model} gave no answer within {self._config.timeout:g} s",
                 hint="raise `timeout` of the teacher, or lower its `max_tokens` or `concurrency`; "
                 + asking.KEPT,
             ) from None
@@ -132,7 +126,8 @@ class Mlx:
             stop="end" if answer.ended else "length",
             usage=Usage(input_tokens=answer.read, output_tokens=answer.written),
             seconds=time.perf_counter() - began,
-            model=self._config.label,
+            # As the recipe calls it; the request knows it by its weights.
+            model=self._config.model,
             request=request.digest,
         )
 

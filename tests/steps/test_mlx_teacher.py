@@ -18,6 +18,7 @@ from tests.steps.project import SIGKILL, Project
 
 ASSEMBLE = ("build", "recipe.yaml", "--until", "assemble")
 ROWS = 12
+CELL = "languages: {en: 1}, complexity: {low: 1}"
 RECIPE = f"""\
 recipe: 1
 name: near
@@ -26,7 +27,7 @@ base: {{model: "path:base"}}
 teachers:
   here: {{kind: mlx, model: "path:teacher", max_tokens: 200, concurrency: 4}}
 categories:
-  talk: {{teacher: here, count: {ROWS}, prompt: ask.j2, languages: {{en: 1}}, complexity: {{low: 1}}}}
+  talk: {{teacher: here, count: {ROWS}, prompt: ask.j2, {CELL}}}
 dataset: {{validate: {{duplicates: false}}}}
 """
 
@@ -69,7 +70,8 @@ def made(root: Path, talkative: Path) -> Project:
 def spent(project: Project) -> list[float]:
     """Requests of each build that asked, the newest first."""
     told = json.loads(project.run("status", "recipe.yaml", "--json").out)
-    return [build["spent"]["requests"] for build in told["builds"] if build["spent"]]
+    asked = [build["spent"]["requests"] for build in told["builds"]]
+    return [requests for requests in asked if requests]
 
 
 def rows(project: Project) -> list[dict[str, Any]]:
@@ -84,7 +86,7 @@ def test_rows_come_from_a_model_in_this_process_and_are_asked_once(project: Proj
     assert len(rows(project)) == ROWS
     before = spent(project)
     assert before[0] >= ROWS
-    assert "nothing to do" in project.run(*ASSEMBLE).out
+    assert "Nothing to do" in project.run(*ASSEMBLE).out
     project.edit(f"count: {ROWS}", f"count: {ROWS + 2}")
     # Neither decides an answer.
     project.edit("concurrency: 4", "concurrency: 2, timeout: 77")
@@ -98,14 +100,17 @@ def test_a_plan_names_the_weights_and_costs_nothing(project: Project) -> None:
     assert project.run(*ASSEMBLE).code == 0
     project.edit(f"count: {ROWS}", f"count: {ROWS + 2}")
     plan = json.loads(project.run("plan", "recipe.yaml", "--json").out)
-    assert plan["total"]["dollars"] == 0
+    assert (plan["total"]["dollars"], plan["total"]["to_ask"]) == (0, 2)
+    (asked,) = (s["estimate"] for s in plan["steps"] if s["step"] == "generate:talk")
+    assert asked["output_tokens"] > 0 and asked["seconds"] > 0
     project.edit(f"count: {ROWS + 2}", f"count: {ROWS}")
     (project.root / "teacher/README.md").write_text("A model.")
-    assert "nothing to do" in project.run(*ASSEMBLE).out
+    assert "Nothing to do" in project.run(*ASSEMBLE).out
     config = project.root / "teacher/generation_config.json"
     config.write_text(config.read_text() + "\n")
     told = project.run("plan", "recipe.yaml")
-    assert "teachers.here.model" in told.out and f"{ROWS}" in told.out, told.out
+    assert "teachers.here.model (content): sha256" in told.out
+    assert f"{ROWS} to ask" in told.out
 
 
 def test_a_killed_build_goes_on_and_comes_out_as_if_nothing_had_been(
@@ -125,9 +130,7 @@ def test_weights_of_a_hub_are_fetched_once_and_then_need_no_network(
     tmp_path: Path, talkative: Path
 ) -> None:
     project = made(tmp_path / "p", talkative)
-    project.edit(
-        '"path:teacher"', f'"hf:{hub_server.REPO}", revision: {hub_server.COMMIT}'
-    )
+    project.edit('"path:teacher"', f'"hf:{hub_server.REPO}", revision: {hub_server.COMMIT}')
     refused = project.run(*ASSEMBLE, JESSY_OFFLINE="1")
     assert refused.code == 1 and "JESSY_OFFLINE" in refused.err
     assert "Traceback" not in refused.err
@@ -167,8 +170,8 @@ def test_a_python_without_the_packages_plans_and_says_what_to_install(
 def test_a_real_model_gives_rows_of_the_wanted_shape(tmp_path: Path, real_bases: RealBases) -> None:
     """SmolLM2, held to the schema: it would never keep to it by itself."""
     ask = (
-        "Write a short question about {{ topic.name }} and a short answer in one sentence,"
-        ' as JSON: {"user": "the question", "assistant": "the answer"}'
+        "Ask a question about {{ topic.name }} that begins with {{ ['How', 'Why'][ordinal % 2] }},"
+        " then answer it in one sentence."
     )
     project = Project.asking(tmp_path, "http://127.0.0.1:9", RECIPE, ask=ask)
     gguf_read.convert(real_bases.smollm2, tmp_path / "teacher", chat_template=BUILTIN["chatml"])
