@@ -23,6 +23,7 @@ PROBE_SECONDS = 0.1
 ELF_MAGIC = b"\x7fELF\x02\x01"  # 64 bit, little-endian
 PT_LOAD, PT_DYNAMIC = 1, 2
 DT_PLTRELSZ, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_JMPREL = 2, 5, 6, 7, 8, 23
+ONE_THREAD = ("openblas_set_num_threads", "scipy_openblas_set_num_threads", "MKL_Set_Num_Threads")
 SLOT_KINDS = {62: (6, 7), 183: (1025, 1026)}
 """Machine (x86-64, aarch64) → its relocations GLOB_DAT and JUMP_SLOT."""
 
@@ -71,6 +72,18 @@ def install(env: Mapping[str, str] | None = None) -> Blas:
         else:
             return Blas(name, path, how, tuple(skipped))
     return Blas("reference", "", "no optimised BLAS found here", tuple(skipped))
+
+
+def use_one_thread(blas: Blas) -> None:
+    """From now on, for all of this process. Products of one token are small: threads that meet at
+    each of them lose more than they win, and on a busy machine ten times as much."""
+    if not blas.path:
+        return
+    library = ctypes.CDLL(blas.path)
+    for name in ONE_THREAD:
+        if hasattr(library, name):
+            getattr(library, name)(ctypes.c_int(1))
+            return
 
 
 def probe(size: int = 1024) -> float:

@@ -64,13 +64,14 @@ class Chat:
         object.__setattr__(self, "_compiled", compiled)
 
     @classmethod
-    def load(cls, model_dir: Path) -> "Chat":
+    def load(cls, model_dir: Path, template: str | None = None) -> "Chat":
+        """`template` takes the place of the folder's own."""
         config = _json(model_dir / "tokenizer_config.json")
         special = _json(model_dir / "special_tokens_map.json") | config
         names = ("bos_token", "eos_token", "unk_token", "pad_token")
         tokens = {name: _text(special.get(name)) for name in names}
         bos, eos = tokens.pop("bos_token"), tokens.pop("eos_token")
-        return cls(_template_of(model_dir, config), bos, eos, tokens)
+        return cls(template or _template_of(model_dir, config), bos, eos, tokens)
 
     def render(self, messages: Iterable[Turn], generate: bool = False) -> str:
         """The whole text, BOS included; with `generate` it ends where the answer begins."""

@@ -17,7 +17,7 @@ from jessy_build.recipe.source import Node
 from jessy_build.recipe.templates import RenderError, Template
 from jessy_build.recipe.text import MAX_BYTES, UnreadableText, half_character, read_text
 from jessy_build.recipe.tree import Path as Place
-from jessy_build.teachers import curated, json_places
+from jessy_build.teachers import curated, json_places, mlx
 from jessy_build.teachers.curated import Read, Row
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Files:
     rows: dict[str, tuple[Row, ...]] = field(default_factory=dict)
     evaluate_prompts: tuple[EvalPrompt, ...] = ()
     chat_template_text: str | None = None
+    chat_templates: dict[str, str] = field(default_factory=dict)
+    """Of teachers that name a file."""
     incomplete: set[str] = field(default_factory=set)
     """Curated teachers that have more rows than could be read."""
     included: dict[str, Included] = field(default_factory=dict)
@@ -129,7 +131,7 @@ def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> File
     _open_rows(files)
     _open_included(files)
     _open_sources(files)
-    _open_chat_template(files)
+    _open_chat_templates(files)
     _open_base(files)
     _open_evaluation(files)
     return files
@@ -280,27 +282,36 @@ def _as_shown(files: Files, problem: Diagnostic) -> Diagnostic:
     return replace(problem, span=replace(problem.span, file=name))
 
 
-def _open_chat_template(files: Files) -> None:
+def _open_chat_templates(files: Files) -> None:
+    recipe = files.recipe
+    files.chat_template_text = _chat_template(files, ("base",), recipe.base.chat_template)
+    for name, teacher in recipe.teachers.items():
+        if isinstance(teacher, mlx.Config):
+            text = _chat_template(files, ("teachers", name), teacher.chat_template)
+            files.chat_templates.update({name: text} if text else {})
+
+
+def _chat_template(files: Files, block: Place, named: str | None) -> str | None:
+    """The text of a file; None where it is one of ours, or none can be read."""
     from jessy_build import chat
 
-    named = files.recipe.base.chat_template
     if named is None or named in chat.BUILTIN:
-        return
-    place = ("base", "chat_template")
+        return None
+    place = (*block, "chat_template")
     if not any(sign in named for sign in "./"):
         files.problems.append(
             Diagnostic(
                 UNKNOWN_TEMPLATE,
                 files.span(place),
-                "base.chat_template",
+                ".".join(map(str, place)),
                 f"there is no chat template {scalars.told(named)}",
                 expected=", ".join(chat.BUILTIN) + ", or the path of a .jinja file",
                 hint=near(named, chat.BUILTIN),
             )
         )
-        return
+        return None
     read = _text(files, place, named, limit=templates.MAX_TEMPLATE)
-    files.chat_template_text = read[1] if read else None
+    return read[1] if read else None
 
 
 UNKNOWN_TEMPLATE = code("R208", "a chat template is not known")

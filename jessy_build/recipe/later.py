@@ -31,9 +31,6 @@ LATER: Mapping[str, Later] = {
         "take a base out of an Ollama server",
         "name the file itself, as gguf:./model.gguf, or its repository, as hf:org/name",
     ),
-    "teachers.*.kind=mlx": Later(
-        "ask a model in its own process", "serve it with Ollama, and write kind: ollama"
-    ),
     "train.early_stop": Later(
         "end a training early",
         "write keep: best: the adapter with the lowest validation loss is the result",

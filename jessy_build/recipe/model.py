@@ -15,7 +15,7 @@ from jessy_build.config import Config
 from jessy_build.enhancers import Config as Enhancer
 from jessy_build.packaging import config as serving
 from jessy_build.sources.config import Sources
-from jessy_build.teachers import Config as KnownTeacher
+from jessy_build.teachers import Config as Teacher
 from jessy_build.trainers import config as training
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
@@ -30,8 +30,8 @@ Whole = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Files = Annotated[tuple[File, ...], Field(min_length=1)]
-Pool = Literal["cpu", "gpu", "network", "anthropic", "ollama", "openai"]
-"""What a step or a request may have to wait for; the last three are kinds of teachers."""
+Pool = Literal["cpu", "gpu", "network", "anthropic", "ollama", "openai", "mlx"]
+"""What a step or a request may have to wait for; the last four are kinds of teachers."""
 
 
 class Base(Config):
@@ -59,22 +59,6 @@ class Persona(Config):
     in the Modelfile. It may read `persona`. Default: no system text."""
     vars: dict[str, Any] = Field(default_factory=dict)
     """Values for the templates, of any shape: `emoji` here is `persona.vars.emoji` there."""
-
-
-class AnnouncedTeacher(Config):
-    """A model in this process."""
-
-    kind: Literal["mlx"]
-    """A model in this process."""
-    model: File
-    """The model's name."""
-    max_tokens: Annotated[int, Field(ge=1, le=16_000)] = 1024
-    """Tokens of an answer at most."""
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
-    """0 gives the likeliest answer, more gives more variety."""
-
-
-Teacher = Annotated[KnownTeacher | AnnouncedTeacher, Field(discriminator="kind")]
 
 
 class Range(NamedTuple):
@@ -543,8 +527,9 @@ class Recipe(Config):
         default_factory=dict, exclude=True
     )
     """How many run at once: steps of a kind (`cpu`: 1 by default, `gpu`: 1, for what fills the
-    machine, `network`: 4), or requests to all teachers of a kind together (`anthropic`, `ollama`,
-    `openai`: as their `concurrency` says by default). Changes nothing of the result."""
+    machine: training, and asking a teacher of kind mlx, `network`: 4), or requests to all teachers
+    of a kind together (`anthropic`, `ollama`, `openai`, `mlx`: as their `concurrency` says by
+    default). Changes nothing of the result."""
     store: File | None = Field(default=None, exclude=True)
     """A store shared by several people or machines, `s3://bucket/folder`, `gs://bucket/folder`,
     `file:///folder`, or a folder, relative to the recipe, which may lie outside the project: what

@@ -1,7 +1,5 @@
 """Answer with MLX: a model folder, alone or with an adapter on top."""
 
-import gc
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jessy_build import blas
-from jessy_build.diagnostics import MissingPackage, StepError
+from jessy_build import mlx_model
+from jessy_build.diagnostics import StepError
 from jessy_build.runtimes.answer import Answer
 
 UNFINISHED = "\ufffd"
@@ -84,62 +82,9 @@ class Mlx:
 @contextmanager
 def open(model: Path, adapter: Path | None = None) -> Iterator[Mlx]:
     """`adapter` is a folder as the training step writes it. The memory goes back at the end."""
-    opened = Mlx(_loaded(model, adapter), _tokenizer(model), _ends(model))
+    opened = Mlx(mlx_model.load(model, adapter), mlx_model.tokenizer(model), mlx_model.ends(model))
     try:
         yield opened
     finally:
         opened.model = None
-        _give_back()
-
-
-def _loaded(model: Path, adapter: Path | None) -> Any:
-    try:
-        blas.install()
-        import mlx.core as mx
-        from mlx_lm.tuner.utils import load_adapters
-        from mlx_lm.utils import load_model
-    except ImportError as problem:
-        raise MissingPackage(
-            problem.name or "mlx", needed_for="answering with MLX", install=INSTALL
-        ) from None
-    try:
-        loaded, _ = load_model(model, lazy=True)
-        if adapter is not None:
-            loaded = load_adapters(loaded, str(adapter))
-    except (FileNotFoundError, ValueError, KeyError, RuntimeError) as problem:
-        raise StepError(
-            f"MLX cannot load {model.name}: {problem}", hint="build it again with `jessy build`"
-        ) from None
-    if mx.default_device().type == mx.DeviceType.cpu:
-        # Only fp32 is fast there.
-        loaded.set_dtype(mx.float32)
-    loaded.eval()
-    mx.eval(loaded.parameters())
-    return loaded
-
-
-INSTALL = "uv pip install 'jessy-build[mlx]'"
-
-
-def _tokenizer(model: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(model / "tokenizer.json"))
-
-
-def _ends(model: Path) -> frozenset[int]:
-    """Every token that ends a turn, as the model folder lists them."""
-    found: set[int] = set()
-    for name in ("generation_config.json", "config.json"):
-        if (model / name).is_file():
-            ids = json.loads((model / name).read_text("utf-8")).get("eos_token_id")
-            found |= set(ids if isinstance(ids, list) else [ids])
-    found.discard(None)
-    return frozenset(found)
-
-
-def _give_back() -> None:
-    import mlx.core as mx
-
-    gc.collect()
-    mx.clear_cache()
+        mlx_model.give_back()

@@ -19,7 +19,7 @@ from jessy_build.plan.step import Plan, Step
 from jessy_build.recipe.load import LoadedRecipe, load
 from jessy_build.recipe.paths import MAGIC
 from jessy_build.settings import Settings
-from jessy_build.steps import STEPS, plan, pools
+from jessy_build.steps import STEPS, plan, pools, weights
 
 if TYPE_CHECKING:
     from jessy_build.engine.budget import Budget
@@ -120,6 +120,8 @@ class Workspace:
         if source.kind in ("path", "gguf"):
             local = self.loaded.origin("base.model") / source.fields["path"]
             files |= {local, *local.rglob("*")} if local.is_dir() else {local}
+        for folder in weights.folders(self.loaded):
+            files |= {folder, *folder.rglob("*")}
         # A file that newly matches a pattern changes the times of its folder.
         return files | {path.parent for path in files}
 

@@ -15,7 +15,7 @@ from jessy_build import teachers
 from jessy_build.engine.answers import Answer, Spent
 from jessy_build.engine.kind import Job
 from jessy_build.example import BATCH, Reply, Request, request_digest
-from jessy_build.steps import answered, items
+from jessy_build.steps import answered, items, weights
 from jessy_build.steps.items import Cell, Questions
 from jessy_build.steps.sending import LOOKED_EVERY, Sending
 from jessy_build.teachers import correction
@@ -117,7 +117,7 @@ async def fill(job: Job, asking: Asking, wanted: Sequence[Open], counts: Counts)
 
     from jessy_build.engine.journal import Journal
 
-    teacher = teachers.ASKING[asking.config.kind].open(asking.config, job.settings)
+    teacher = await weights.open(job, asking.config)
     with Journal(job.answers) as journal:
         desk = _Desk(job, asking, teacher, journal, counts)
         everything = asyncio.ensure_future(desk.fill(wanted))

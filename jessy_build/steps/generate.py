@@ -17,7 +17,7 @@ from jessy_build.example import (
     write_jsonl,
 )
 from jessy_build.plan.step import Step
-from jessy_build.steps import desk, items
+from jessy_build.steps import desk, items, weights
 from jessy_build.steps.desk import TRIES, Asking, Counts
 from jessy_build.steps.items import Cell, Picked
 
@@ -37,7 +37,7 @@ def expand(loaded: "LoadedRecipe", ledger: Ledger) -> list[Step]:
 
 def _step(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Step:
     wanted = loaded.recipe.categories[category]
-    config = loaded.recipe.teachers[wanted.teacher]
+    config = weights.pinned(loaded, wanted.teacher, ledger)
     step = Step(
         f"{name}:{category}",
         name,
@@ -45,7 +45,10 @@ def _step(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Step:
         # Each row names its teacher as the recipe does.
         {"category": category, "teacher": wanted.teacher},
         span=loaded.span_of(("categories", category)),
-        about=items.about(loaded, category),
+        about={
+            **items.about(loaded, category),
+            **weights.about(wanted.teacher, config),
+        },
     )
     if config.kind == "curated":
         picked = items.picked(loaded, category)
@@ -54,7 +57,7 @@ def _step(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Step:
     return replace(
         step,
         params={**step.params, "items": asked.digest},
-        pool="network",
+        pool=weights.pool(config),
         payload=Asking(config, wanted.teacher, asked),
     )
 

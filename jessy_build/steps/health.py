@@ -36,6 +36,7 @@ def findings(env: Mapping[str, str]) -> list[Finding]:
         _mlx(),
         _blas(),
         _package("gguf", "GGUF files", INSTALL_MLX),
+        _package("llguidance", "a teacher of kind mlx", INSTALL_MLX),
         _package("xllamacpp", "llama.cpp: evaluate and chat without Ollama", INSTALL_MLX),
         _fetcher(),
         _ollama(here.ollama_host),

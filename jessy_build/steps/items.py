@@ -16,7 +16,7 @@ from jessy_build import digest, teachers
 from jessy_build.engine.answers import Answers
 from jessy_build.engine.ledger import Ledger
 from jessy_build.example import Cited, Example, Origin, Request, example_id, request_digest
-from jessy_build.steps import excerpts
+from jessy_build.steps import excerpts, weights
 from jessy_build.steps.excerpts import Dealt
 from jessy_build.teachers import rows
 from jessy_build.teachers.asking import Shape
@@ -181,7 +181,8 @@ def picked(loaded: "LoadedRecipe", category: str) -> Picked:
 def questions(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Questions:
     table, shape = quotas(loaded, category), _shapes(loaded, category)
     dealt = excerpts.dealt(loaded, category, table)
-    ask = _asker(loaded, category, shape, dealt)
+    config = weights.pinned(loaded, loaded.recipe.categories[category].teacher, ledger)
+    ask = _asker(loaded, category, config, shape, dealt)
     names = loaded.templates[category].names
     numbered = bool(dealt) or any(name in names for name in NUMBERED)
     cells = [Cell(*place, rows, (), ()) for place, rows in table.items()]
@@ -291,13 +292,13 @@ def _shapes(loaded: "LoadedRecipe", category: str) -> Callable[[Cell, int], Shap
 def _asker(
     loaded: "LoadedRecipe",
     category: str,
+    config: Any,
     shape: Callable[[Cell, int], Shape],
     dealt: Dealt | None,
 ) -> Callable[[Cell, int], Request]:
     from jessy_build.recipe import templates
 
     recipe = loaded.recipe
-    config = recipe.teachers[recipe.categories[category].teacher]
     teacher = teachers.ASKING[config.kind]
     topics = {topic.name: topic for topic in loaded.topics(category)}
     schema = cache(teachers.example_schema)

@@ -13,7 +13,7 @@ from jessy_build import digest, teachers
 from jessy_build.diagnostics import UsageError, near
 from jessy_build.engine.answers import Answer, Answers
 from jessy_build.example import Message, Reply, Request
-from jessy_build.steps import desk, items, prices
+from jessy_build.steps import desk, items, prices, weights
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.desk import TRIES, Asking
 from jessy_build.steps.items import Cell, Questions
@@ -136,7 +136,7 @@ def choose(workspace: Workspace, names: Sequence[str], count: int) -> list[Chose
     found = []
     for name in names:
         teacher = recipe.categories[name].teacher
-        config = recipe.teachers[teacher]
+        config = weights.pinned(workspace.loaded, teacher, ledger)
         if config.kind != "curated":
             every = items.questions(workspace.loaded, name, ledger)
             some = spread(every, count)

@@ -10,7 +10,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import Example, read_jsonl, to_line, write_jsonl
 from jessy_build.plan.step import Step
-from jessy_build.steps import evaluate, replacing, reviewed, stored_rows
+from jessy_build.steps import evaluate, replacing, reviewed, stored_rows, weights
 from jessy_build.steps.desk import Asking
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def expand(loaded: "LoadedRecipe", generating: Sequence[Step] = ()) -> list[Step
         params["asked"] = {step.params["category"]: step.params["items"] for step in asked}
     span = loaded.span_of("dataset.validate")
     judging = Judging(decided, asking)
-    pool = "network" if asking else "cpu"
+    pool = weights.pool(*(one.config for one in asking.values())) if asking else "cpu"
     return [Step(name, name, version, params, needs, pool, span, judging, about)]
 
 

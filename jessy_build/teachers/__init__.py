@@ -8,7 +8,7 @@ from pydantic import Field
 
 from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
-from jessy_build.teachers import anthropic, curated, ollama, openai
+from jessy_build.teachers import anthropic, curated, mlx, ollama, openai
 from jessy_build.teachers.asking import Malformed, Shape, example_schema, parse
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ TEACHERS: dict[str, ModuleType] = {
     "anthropic": anthropic,
     "ollama": ollama,
     "openai": openai,
+    "mlx": mlx,
 }
 
 Config = Annotated[
-    curated.Config | anthropic.Config | ollama.Config | openai.Config, Field(discriminator="kind")
+    curated.Config | anthropic.Config | ollama.Config | openai.Config | mlx.Config,
+    Field(discriminator="kind"),
 ]
 """What may stand under a name in `teachers:` of a recipe."""
 
@@ -57,7 +59,7 @@ class Teacher(Protocol):
 
 
 class Asking(Protocol):
-    """A module of a teacher that is asked over the network, beside its `Config`."""
+    """A module of a teacher that is asked, beside its `Config`."""
 
     def open(self, config: Any, settings: Settings) -> Teacher:
         # Needs what is needed to ask (a package, a key) and says what is missing as StepError.
@@ -77,7 +79,12 @@ class Asking(Protocol):
         ...
 
 
-ASKING: dict[str, Asking] = {"anthropic": anthropic, "ollama": ollama, "openai": openai}
+ASKING: dict[str, Asking] = {
+    "anthropic": anthropic,
+    "ollama": ollama,
+    "openai": openai,
+    "mlx": mlx,
+}
 """The teachers that are asked; the others bring their rows."""
 
 

@@ -27,4 +27,4 @@ def costs_nothing(kind: str, base_url: str | None) -> bool:
     """Whether the answers come from this machine, so that nobody needs to name a price."""
     if kind == "openai":
         return base_url is not None and asking.is_loopback(base_url)
-    return kind == "ollama"
+    return kind in ("ollama", "mlx")

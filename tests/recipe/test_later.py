@@ -17,7 +17,6 @@ PACKAGE = Path(jessy_build.__file__).parent
 WRITTEN = {
     # Each line of the table, as somebody would write it into a recipe that is right.
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
-    "teachers.*.kind=mlx": "teachers.near={kind: mlx, model: small}",
     "train.early_stop": "train.early_stop={patience: 3}",
     "train.every_batch": "train.every_batch={smalltalk: 1}",
     "train.phases": "train.phases=[{name: core, categories: [smalltalk]}]",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from jessy_build.recipe import later
-from jessy_build.recipe.model import AnnouncedTeacher, Recipe
+from jessy_build.recipe.model import Recipe
 
 Class = type[BaseModel]
 
@@ -25,5 +25,5 @@ def fields_of_today() -> Iterator[tuple[Class, str, str]]:
     gone = [path for path in later.LATER if "=" not in path]
     for cls, name, path in fields():
         inside = any(path == field or path.startswith(f"{field}.") for field in gone)
-        if not inside and cls is not AnnouncedTeacher:
+        if not inside:
             yield cls, name, path
