@@ -15,6 +15,7 @@ from jessy_build.diagnostics import Diagnostic, code, near
 from jessy_build.recipe import (
     advice,
     enhancing,
+    judged,
     later,
     manners,
     marker,
@@ -664,6 +665,8 @@ CHECKS: tuple[Check, ...] = (
     included_rows_have_a_category,
     sourced.files_are_read_by_a_prompt,
     manners.rules_are_about_something,
+    judged.the_judge_can_be_asked,
+    judged.its_prompt_can_be_rendered,
 )
 
 

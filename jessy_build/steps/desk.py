@@ -6,7 +6,7 @@ question is asked afresh.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +39,8 @@ class Asking:
     questions: Questions
     in_batches: bool = True
     """Whether there is time to send a batch, and to wait for one that is under way."""
+    read: Callable[[str, int], Any] = teachers.parse
+    """What an answer says, by its text and turns; raises `Malformed`. Not all are examples."""
 
     @property
     def rows(self) -> int:
@@ -235,7 +237,7 @@ class _Desk:
             self.counts.remembered += 1
             return ""
         reply = Reply.of(known.reply) if known else await self._asked(request, item, item.stem)
-        problem = why_unusable(reply, self._turns(item))
+        problem = self._why(reply, item)
         if problem and reply.stop == "end" and (mended := await self._mended(request, reply, item)):
             # Its place is that of the answer it stands for; what both cost is written down already.
             await self._write(request, item.stem, mended, usable=True, spent=None)
@@ -244,25 +246,25 @@ class _Desk:
         return problem
 
     async def _mended(self, request: Request, reply: Reply, item: Open) -> Reply | None:
-        turns = self._turns(item)
-        again = correction.request(request, reply.text, why_unusable(reply, turns))
+        again = correction.request(request, reply.text, self._why(reply, item))
         stem = again.stem
         known = self.job.answers.one(stem, again.sample, again.attempt)
         second = Reply.of(known.reply) if known else await self._asked(again, item, stem)
-        if not why_unusable(second, turns):
+        if not self._why(second, item):
             return second._replace(request=request.digest, mended="corrected")
         for one in (second, reply):
             if one.stop == "end" and (text := correction.mended(one.text)):
                 repaired = one._replace(text=text, request=request.digest, mended="repaired")
-                if not why_unusable(repaired, turns):
+                if not self._why(repaired, item):
                     return repaired
         return None
 
     def _known(self, item: Open) -> Answer | None:
         return self.job.answers.one(item.stem, item.sample, item.attempt)
 
-    def _turns(self, item: Open) -> int:
-        return self.asking.questions.turns(item.cell, item.ordinal)
+    def _why(self, reply: Reply, item: Open) -> str:
+        turns = self.asking.questions.turns(item.cell, item.ordinal)
+        return why_unusable(reply, turns, self.asking.read)
 
     async def _asked(self, request: Request, item: Open, stem: str) -> Reply:
         """`stem` is the request's own, which takes a while to make."""
@@ -275,7 +277,7 @@ class _Desk:
         self.counts.malformed += bool(problem)
 
     async def _keep(self, request: Request, reply: Reply, item: Open, stem: str) -> str:
-        problem = why_unusable(reply, self._turns(item))
+        problem = self._why(reply, item)
         await self._write(request, stem, reply, usable=not problem, spent=self._spent(reply))
         return problem
 
@@ -302,12 +304,14 @@ class _Desk:
             self.job.progress(counts.filled, counts.total, "items", f"{counts.asked} asked")
 
 
-def why_unusable(reply: Reply, turns: int) -> str:
-    """Why this answer cannot become an example; empty when it can."""
+def why_unusable(
+    reply: Reply, turns: int, read: Callable[[str, int], Any] = teachers.parse
+) -> str:
+    """Why this answer cannot become what was asked for; empty when it can."""
     if reply.stop != "end":
         return {"length": "cut off", "refusal": "refused"}[reply.stop]
     try:
-        teachers.parse(reply.text, turns)
+        read(reply.text, turns)
     except teachers.Malformed as malformed:
         return str(malformed)
     return ""
