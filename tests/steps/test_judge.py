@@ -236,7 +236,7 @@ def test_a_build_that_may_not_lose_rows_stops_and_names_them(tmp_path: Path) -> 
         assert done.code == 1
         assert "rows.jsonl:4: judge: naturalness 2, at least 3: Nobody says" in done.err
         # Where another rule stops the build anyway, nobody pays for a judge.
-        edit_row(project, "hi there, 5", "")
+        edit_row(project, "hi there, 5", "word " * 50)
         edit_row(project, "hi there, 4", "hey, 4")
         assert project.run(*UNTIL).code == 1
         assert len(server.judged) == ROWS
