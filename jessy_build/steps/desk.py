@@ -304,9 +304,7 @@ class _Desk:
             self.job.progress(counts.filled, counts.total, "items", f"{counts.asked} asked")
 
 
-def why_unusable(
-    reply: Reply, turns: int, read: Callable[[str, int], Any] = teachers.parse
-) -> str:
+def why_unusable(reply: Reply, turns: int, read: Callable[[str, int], Any] = teachers.parse) -> str:
     """Why this answer cannot become what was asked for; empty when it can."""
     if reply.stop != "end":
         return {"length": "cut off", "refusal": "refused"}[reply.stop]

@@ -180,9 +180,7 @@ def _findings(
         return [Finding(**json.loads(line)) for line in file]
 
 
-def _judged(
-    workspace: "Workspace", examples: Sequence[Example]
-) -> dict[tuple[str, str], Judged]:
+def _judged(workspace: "Workspace", examples: Sequence[Example]) -> dict[tuple[str, str], Judged]:
     """What a judge said in the last build, or so far in one that broke off; asks nothing."""
     folder = _validated(workspace)
     if folder is not None:

@@ -28,9 +28,7 @@ class Line(NamedTuple):
 def line(one: Scored, teacher: str) -> Line:
     row, reply = one.row, one.reply
     said = (one.said.scores, one.said.reason)
-    return Line(
-        row.id, row.origin.source, row.category, *said, teacher, reply.model, reply.request
-    )
+    return Line(row.id, row.origin.source, row.category, *said, teacher, reply.model, reply.request)
 
 
 def write(path: Path, lines: Iterable[Line]) -> None:

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.loopback import messages_api
+from tests.loopback.batches_api import BatchesServer
 from tests.loopback.messages_api import said
 from tests.loopback.server import Drop, Seen, Step
 from tests.steps.project import Project, Ran
@@ -37,6 +40,10 @@ ASKED, CURATED = 4, 6
 ROWS = ASKED + CURATED
 UNTIL = ("build", "recipe.yaml", "--until", "assemble")
 JUDGE = "claude-sonnet-5-5"
+SAID = 1000
+"""Tokens of each answer of the judge."""
+ROW, SCORED = (11 * 1 + 7 * 5) / 1e6, (11 * 1 + SAID * 5) / 1e6
+"""Dollars of a row, and of its scores."""
 Saying = Callable[[str, int], Any]
 """The question about a row, and how often the judge was asked it before, to what it says."""
 
@@ -69,10 +76,11 @@ class Teacher(messages_api.MessagesServer):
             return fault
         times = self.times[asked] = self.times.get(asked, -1) + 1
         answer = self.saying(asked, times)
-        return said(answer if isinstance(answer, str) else json.dumps(answer), JUDGE)
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        return said(text, JUDGE, output_tokens=SAID)
 
 
-def make(root: Path, server: Teacher, recipe: str = RECIPE) -> Project:
+def make(root: Path, server: messages_api.MessagesServer, recipe: str = RECIPE) -> Project:
     root.mkdir(parents=True, exist_ok=True)
     project = Project.asking(root, server.url, recipe, ask="Line {{ ordinal }} of talk.")
     rows = [{"user": f"hello {n}", "assistant": f"hi there, {n}"} for n in range(CURATED)]
@@ -337,3 +345,171 @@ def test_a_row_without_scores_stops_the_build_and_all_others_are_kept(tmp_path: 
         edit_row(project, "hi there, 2", "hey, 2")
         good(project.run(*UNTIL))
         assert len(server.judged) == ROWS + 6
+
+
+# What it costs
+
+PRICED = RECIPE.replace(
+    "{kind: anthropic,", "{kind: anthropic, prices: {input: 1, output: 5, as_of: 2026-11-01},"
+)
+
+
+def planned(project: Project) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads(
+        good(project.run("plan", "recipe.yaml", "--json", "--until", "assemble")).out
+    )
+    return plan
+
+
+def of_judge(project: Project) -> dict[str, Any]:
+    (validate,) = [step for step in planned(project)["steps"] if step["step"] == "validate"]
+    judge: dict[str, Any] = validate["estimate"]["judge"]
+    return judge
+
+
+def test_a_plan_has_a_line_for_the_judge_with_what_it_may_cost(tmp_path: Path) -> None:
+    with Teacher() as server:
+        project = make(tmp_path, server, PRICED)
+        before = of_judge(project)
+        assert (before["rows"], before["to_ask"], before["dollars"]) == (ROWS, ROWS, None)
+        total = planned(project)["total"]
+        assert total["to_ask"] == ASKED + ROWS
+        assert total["dollars_at_most"] > before["dollars_at_most"] > 0
+        assert "strict judges 10 rows: 10 to ask, 0 judged before" in (
+            good(project.run("plan", "recipe.yaml")).out
+        )
+        assert not server.judged and not server.given
+        good(project.run(*UNTIL))
+        assert before["dollars_at_most"] > ROWS * SCORED
+        edit_row(project, "hi there, 3", "hey, 3")
+        edit_row(project, "hi there, 0", "word " * 50)
+        after = of_judge(project)
+        assert (after["rows"], after["to_ask"]) == (ROWS - 1, 1)
+        assert after["input_tokens"] == 11 and after["output_tokens"] == SAID
+        assert after["dollars"] == SCORED
+        good(project.run(*UNTIL))
+        project.edit("at_least: {naturalness: 3}", "at_least: {naturalness: 4}")
+        cached = of_judge(project)
+        assert (cached["to_ask"], cached["dollars"], cached["dollars_at_most"]) == (0, 0, 0)
+
+
+def test_replacing_may_cost_more_judging(tmp_path: Path) -> None:
+    with Teacher() as server:
+        project = make(tmp_path, server, PRICED)
+        once = of_judge(project)["dollars_at_most"]
+        project.edit("on_reject: drop", "on_reject: replace")
+        assert of_judge(project)["dollars_at_most"] > 2 * once
+
+
+def test_what_judging_cost_stands_in_status_and_lock_and_the_budget_stops_it(
+    tmp_path: Path,
+) -> None:
+    with Teacher() as server:
+        project = make(tmp_path, server, PRICED + "budget: {max_usd: 0.000001}\n")
+        # Four rows are asked for first: too much for that.
+        assert project.run(*UNTIL).code == 5 and server.count == 0
+        project.edit("max_usd: 0.000001", "max_usd: 0.2")
+        stopped = project.run(*UNTIL, "--max-usd", "0.03")
+        assert stopped.code == 5, stopped.out + stopped.err
+        assert 0 < len(server.judged) < ROWS, "the rows fit, and not all of the judge"
+        good(project.run(*UNTIL))
+        assert len(server.judged) == ROWS
+        status = json.loads(good(project.run("status", "recipe.yaml", "--json")).out)
+        assert status["spent"]["requests"] == ASKED + ROWS
+        assert status["spent"]["dollars"] == round(ASKED * ROW + ROWS * SCORED, 6)
+        lock = yaml.safe_load((project.root / "recipe.lock.yaml").read_text())
+        block = lock["steps"]["validate"]
+        assert block["scores"] == {"naturalness": 4, "warmth": 5}
+        assert block["tokens"] == {"input": 11 * ROWS, "output": SAID * ROWS}
+        assert block["usd"] == round(ROWS * SCORED, 6)
+
+
+def test_a_judge_without_prices_cannot_be_held_by_a_budget(tmp_path: Path) -> None:
+    prices = "prices: {input: 1, output: 5, as_of: 2026-11-01}"
+    free = RECIPE.replace("haiku-5-5,", f"haiku-5-5, {prices},")
+    with Teacher() as server:
+        project = make(tmp_path, server, free + "budget: {max_usd: 1}\n")
+        done = project.run("check", "recipe.yaml")
+        assert done.code == 2 and "'strict' has no prices" in done.err
+
+
+def test_a_judge_may_be_asked_in_a_batch(tmp_path: Path) -> None:
+    with BatchesServer() as server:
+        server.text = lambda asked: json.dumps(scores())
+        project = make(tmp_path, server, RECIPE.replace("concurrency: 2", "batch: true"))
+        done = good(project.run(*UNTIL))
+        assert "10 questions go to 'strict' as a batch" in done.out
+        assert len(server.single) == ASKED
+        assert "Nothing to do" in good(project.run(*UNTIL)).out
+        assert [len(batch["requests"]) for batch in server.batches] == [ROWS]
+
+
+# Where scores are shown
+
+
+def test_scores_are_kept_beside_the_rows_and_shown(tmp_path: Path) -> None:
+    with Teacher(poor) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        judged = said_of(project)
+        assert judged["rows"] == ROWS
+        assert judged["mean"] == {"naturalness": 4.7, "warmth": 4.6}
+        assert judged["by_category"]["smalltalk"] == {"naturalness": 4.5, "warmth": 4.3333}
+        shown = json.loads(good(project.run("show", "rows.jsonl:2", "--json")).out)["judged"]
+        assert shown["scores"] == {"naturalness": 5, "warmth": 5} and shown["reason"] == "Fine."
+        assert (shown["teacher"], shown["model"]) == ("strict", JUDGE)
+        assert (
+            "naturalness 5, warmth 5   by strict" in good(project.run("show", "rows.jsonl:2")).out
+        )
+        # Of a row that was rejected, too.
+        gone = json.loads(good(project.run("show", "rows.jsonl:4", "--json")).out)["judged"]
+        assert gone["scores"] == {"naturalness": 2, "warmth": 1}
+
+
+def test_scores_are_columns_of_an_export(tmp_path: Path) -> None:
+    with Teacher(poor) as server:
+        project = make(tmp_path, server)
+        project.edit("categories:\n", "categories:\n  # judged: all but talk\n")
+        project.edit("at_least: {naturalness: 3}", "categories: [smalltalk]")
+        good(project.run(*UNTIL))
+        good(project.run("export", "recipe.yaml", "-o", "out", "--columns", "source,scores"))
+        files = sorted((project.root / "out").glob("*.jsonl"))
+        rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        (poor_one,) = [row for row in rows if row["source"] == "rows.jsonl:4"]
+        assert (poor_one["score_naturalness"], poor_one["score_warmth"]) == (2, 1)
+        assert sum("score_warmth" in row for row in rows) == CURATED
+        good(project.run("export", "recipe.yaml", "-o", "parquet", "--format", "parquet"))
+        import arro3.io as aio
+
+        names = aio.read_parquet(project.root / "parquet/train.parquet").schema.names
+        assert names[-3:] == ["score_naturalness", "score_warmth", "messages"]
+
+
+def test_a_clean_up_keeps_the_answers_that_scores_rest_on(tmp_path: Path) -> None:
+    with Teacher() as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        gone = good(project.run("gc", "--answers-older-than", "0", "--keep-last", "1", "--json"))
+        assert json.loads(gone.out)["answers"] == 0
+        project.edit("at_least: {naturalness: 3}", "at_least: {naturalness: 4}")
+        good(project.run(*UNTIL))
+        assert len(server.judged) == ROWS
+
+
+def test_the_review_of_a_build_that_broke_off_knows_the_scores(tmp_path: Path) -> None:
+    from jessy_build.recipe.load import load
+    from jessy_build.steps import review
+    from jessy_build.steps.builds import open_workspace
+
+    with Teacher(poor) as server:
+        project = make(tmp_path, server, RECIPE.replace("on_reject: drop", "on_reject: fail"))
+        assert project.run(*UNTIL).code == 1
+        for _ in range(2):
+            workspace = open_workspace(load(project.root / "recipe.yaml"))
+            (row,) = [r for r in review.rows(workspace) if r.source == "rows.jsonl:4"]
+            assert dict(row.scores) == {"naturalness": 2, "warmth": 1}
+            assert row.reason == "Nobody says 'hi there'."
+            assert [flag.rule for flag in row.flags] == ["judge"]
+            project.edit("on_reject: fail", "on_reject: drop")
+            good(project.run(*UNTIL))
+            project.edit("on_reject: drop", "on_reject: fail")
