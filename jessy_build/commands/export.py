@@ -23,7 +23,7 @@ def options(sub: argparse.ArgumentParser) -> None:
         default="all",
         metavar="NAMES",
         help="what stands beside the messages: id, category, topic, language, complexity,"
-        " iterations, teacher, source; all (the default) or none",
+        " iterations, teacher, source, scores (of a judge); all (the default) or none",
     )
     sub.add_argument("--force", action="store_true", help="write over files that are not ours")
 

@@ -20,7 +20,7 @@ from jessy_build.diagnostics import Diagnostic, MissingPackage, Span
 from jessy_build.formats import _columns, shape, writing
 from jessy_build.formats.reading import INDEX, Again, Meant, Read, Reading, Spans, Wrong
 from jessy_build.formats.shape import CHAT, CONVERSATIONS, LABELS
-from jessy_build.formats.writing import COLUMNS, Splits
+from jessy_build.formats.writing import COLUMNS, SCORE, Splits
 from jessy_build.teachers import curated, json_places, rows
 from jessy_build.teachers.rows import Row
 
@@ -200,7 +200,8 @@ def _schema(core: Any, columns: Sequence[str]) -> Any:
     text, number = core.DataType.string(), core.DataType.int64()
     turn = core.DataType.struct([core.Field("role", text), core.Field("content", text)])
     kinds = dict.fromkeys(COLUMNS, text) | {"iterations": number}
-    beside = [core.Field(name, kinds[name]) for name in COLUMNS if name in columns]
+    kinds |= {name: number for name in columns if name.startswith(SCORE)}
+    beside = [core.Field(name, kinds[name]) for name in columns]
     turns = core.DataType.list(core.Field("element", turn))
     return core.Schema([*beside, core.Field("messages", turns)])
 

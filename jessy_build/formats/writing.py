@@ -10,6 +10,8 @@ from jessy_build.example import Message
 LABELS = ("topic", "language", "complexity", "iterations")
 COLUMNS = ("id", "category", *LABELS, "teacher", "source")
 """What may stand beside the messages of a row. The labels are read back by `dataset.include`."""
+SCORE = "score_"
+"""Begins the names of further columns: a judge's scores, whole numbers, by criterion."""
 
 
 class Out(NamedTuple):

@@ -16,6 +16,7 @@ from jessy_build.recipe import (
     advice,
     answering,
     enhancing,
+    judged,
     later,
     manners,
     marker,
@@ -668,6 +669,8 @@ CHECKS: tuple[Check, ...] = (
     sourced.files_are_read_by_a_prompt,
     answering.parts_can_be_written,
     manners.rules_are_about_something,
+    judged.the_judge_can_be_asked,
+    judged.its_prompt_can_be_rendered,
 )
 
 

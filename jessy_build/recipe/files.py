@@ -70,6 +70,8 @@ class Files:
     curated: dict[str, tuple[Row, ...]] = field(default_factory=dict)
     """All rows of each curated teacher that a category takes from."""
     rows: dict[str, tuple[Row, ...]] = field(default_factory=dict)
+    judge: Template | None = None
+    """What a judge is asked, where the recipe has one."""
     evaluate_prompts: tuple[EvalPrompt, ...] = ()
     chat_template_text: str | None = None
     chat_templates: dict[str, str] = field(default_factory=dict)
@@ -128,6 +130,7 @@ def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> File
         files.digests[_name(path, ground)] = sha256
     _open_persona(files)
     _open_prompts(files)
+    _open_judge(files)
     _open_rows(files)
     _open_included(files)
     _open_sources(files)
@@ -160,6 +163,17 @@ def _open_prompts(files: Files) -> None:
             template = _template(files, place, category.prompt, known)
             if template is not None:
                 files.templates[name] = template
+
+
+def _open_judge(files: Files) -> None:
+    judge = files.recipe.dataset.validate_.judge
+    if judge is None:
+        return
+    if judge.prompt is None:
+        files.judge = templates.packaged("judge.j2")
+        return
+    place = ("dataset", "validate", "judge", "prompt")
+    files.judge = _template(files, place, judge.prompt, templates.KNOWN_TO_JUDGE)
 
 
 def _open_rows(files: Files) -> None:

@@ -40,6 +40,8 @@ class LoadedRecipe:
     evaluate_prompts: tuple[EvalPrompt, ...]
     chat_template_text: str | None
     """When `base.chat_template` is a file."""
+    judge: Template | None
+    """What the judge among the validators is asked about a row."""
     files: Mapping[str, str]
     """sha256 of every file read, by its path inside the project."""
     opened: Files = field(repr=False, compare=False)
@@ -122,6 +124,7 @@ def load(
         rows=opened.rows,
         evaluate_prompts=opened.evaluate_prompts,
         chat_template_text=opened.chat_template_text,
+        judge=opened.judge,
         files=opened.digests,
         opened=opened,
         review=reviewed.decisions,

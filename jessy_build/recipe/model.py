@@ -255,6 +255,34 @@ class Manner(Config):
     """Phrases of which a row's answers say at least one."""
 
 
+Score = Annotated[int, Field(ge=1, le=5)]
+
+
+class Judge(Config):
+    """A teacher that reads each row and scores its answers, from 1 (fails) to 5. Rows that break
+    another rule are not shown to it. A row is judged once: its question hangs on what the row says,
+    on the rubric, the prompt and the judge, and on nothing else."""
+
+    teacher: str
+    """A name under `teachers`, of one that can be asked."""
+    rubric: Annotated[
+        dict[Key, Annotated[str, Field(min_length=1, max_length=1000)]],
+        Field(min_length=1, max_length=20),
+    ]
+    """What is scored, each criterion with its meaning: `{naturalness: "Reads as a Turkish speaker
+    would write to a friend"}`. One more asks about all rows anew."""
+    at_least: Score | Annotated[dict[Key, Score], Field(min_length=1)] | None = None
+    """The lowest score that a row may get, by every criterion or by those that are named. A row
+    below it breaks the rule `judge`, unless a review has accepted or edited it. Default: scores
+    are kept, and reject nothing."""
+    categories: Annotated[tuple[Key, ...], Field(min_length=1)] | None = None
+    """Only rows of these categories. Default: all rows."""
+    prompt: File | None = None
+    """The template (`.j2`) that asks about one row. It has to read `messages`, each with a `role`
+    and `content`, and may read `rubric` (meaning by name), `category`, `topic`, `language`,
+    `language_name`, `complexity`, `persona` and `system`. Default: one of our own."""
+
+
 class Validation(Config):
     """Rules that every row must keep before it is trained on."""
 
@@ -283,6 +311,9 @@ class Validation(Config):
     persona: dict[Key, Manner] = Field(default_factory=dict)
     """Rules for some rows, each under a name of its own: `{says_who: {categories: [identity],
     require: [JESSY]}}`."""
+    judge: Judge | None = None
+    """A teacher that scores the rows by a rubric. The scores are kept beside the rows, and shown by
+    `status`, `show`, `review`, the report and `export`. Default: nobody judges."""
     give_aways: bool = True
     """Warns of a level whose questions are told from all others by a capital letter, a sign at the
     end or their length alone: a small model would learn just that."""

@@ -47,6 +47,8 @@ def a_budget_needs_prices(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
 def _priceless(loaded: "LoadedRecipe") -> Iterator[str]:
     """Teachers that are asked and paid, by prices that nobody named."""
     taking = {category.teacher for category in loaded.recipe.categories.values()}
+    if (judge := loaded.recipe.dataset.validate_.judge) is not None:
+        taking.add(judge.teacher)
     for name, teacher in loaded.recipe.teachers.items():
         free = costs_nothing(teacher.kind, getattr(teacher, "base_url", None))
         # A teacher that has no such field is never paid.

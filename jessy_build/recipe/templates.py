@@ -34,6 +34,11 @@ KNOWN = (
 KNOWN_TO_MARKER = ("iterations", "complexity", "language", "category")
 """What `dataset.marker` may read."""
 KNOWN_TO_SYSTEM = ("persona",)
+KNOWN_TO_JUDGE = (
+    *("rubric", "messages", "category", "topic", "language", "language_name", "complexity"),
+    *("persona", "system"),
+)
+"""What `dataset.validate.judge.prompt` may read."""
 LANGUAGE_NAMES = {"tr": "Turkish", "en": "English", "mixed": "Turkish mixed with English"}
 
 
@@ -90,6 +95,12 @@ def parse(text: str, path: Path, shown: str, *, spaces: bool = False) -> Templat
     if problems:
         raise RecipeError(problems)
     return Template(path, shown, text, frozenset(environment.names), tree, compiled)
+
+
+def packaged(name: str) -> Template:
+    """One of our own: it is known to be well formed."""
+    path = Path(__file__).parent.parent / "prompts" / name
+    return parse(path.read_text(encoding="utf-8"), path, name)
 
 
 def undeclared(template: Template, known: Iterable[str]) -> Iterator[Diagnostic]:

@@ -26,6 +26,14 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Scores:
+    """A judge's, on average, in the order of the criteria."""
+
+    of: str
+    mean: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     counts: tuple[Count, ...]
     """One entry for each combination that occurs, in the order of the recipe."""
@@ -41,6 +49,10 @@ class Dataset:
     """Findings of each rule that rejects; a row may break several."""
     warnings: tuple[str, ...] = ()
     """The first of what validation warned of."""
+    criteria: tuple[str, ...] = ()
+    """What a judge has scored, from 1 to 5."""
+    scores: tuple[Scores, ...] = ()
+    """Of all rows, then of each category."""
 
 
 @dataclass(frozen=True, slots=True)

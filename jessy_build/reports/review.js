@@ -133,6 +133,7 @@
       ...(states[row.decision] ? [note(`state ${row.decision}`, "", states[row.decision])] : []),
       ...(row.lapsed ? [note("", "", `Another text of this example was ${WORDS[row.lapsed]}. This one is new.`)] : []),
       ...row.flags.map((flag) => note(flag.severity, flag.rule, flag.message)),
+      ...(row.reason ? [note("judged", Object.entries(row.scores).map(([name, score]) => `${name} ${score}`).join(", "), row.reason)] : []),
     );
     field("messages").replaceChildren(...shown(row).map((message, n) => {
       const made = make("div", `message ${message.role}`);
@@ -156,7 +157,7 @@
       const said = await post({ id: row.id, text: row.text, decision, messages });
       for (const [index, one] of rows.entries()) {
         if (one.id !== row.id || one.text !== row.text) continue;
-        rows[index] = { ...said.row, number: one.number, category: one.category, topic: one.topic, language: one.language, level: one.level, source: one.source, teacher: one.teacher, flags: one.flags };
+        rows[index] = { ...said.row, number: one.number, category: one.category, topic: one.topic, language: one.language, level: one.level, source: one.source, teacher: one.teacher, flags: one.flags, scores: one.scores, reason: one.reason };
         fill(list.children[index], rows[index]);
         if (index === at && !editing) tell(rows[index]);
       }

@@ -56,7 +56,7 @@ def plan(loaded: "LoadedRecipe", ledger: Ledger) -> Plan:
         *fetch.expand(loaded, FileDigests(ledger)),
         *convert.expand(loaded),
         *generating,
-        *validate.expand(loaded, generating),
+        *validate.expand(loaded, ledger, generating),
         *assemble.expand(loaded),
         *train.expand(loaded),
         *fuse.expand(loaded),

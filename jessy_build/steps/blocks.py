@@ -76,10 +76,17 @@ def _generate(step: str, made: Artifact, recipe: Recipe) -> Figures:
 
 def _validate(step: str, made: Artifact, recipe: Recipe) -> Figures:
     facts = made.facts
+    judged = facts.get("judged") or {}
+    tokens = _tokens(judged.get("tokens", {}))
+    said = recipe["dataset"]["validate"].get("judge") or {}
+    teacher = recipe["teachers"].get(said.get("teacher"), {})
     return {
         "rows": facts.get("rows"),
         "rejected": facts.get("rejected"),
         "by_rule": facts.get("by_rule") or None,
+        "scores": judged.get("mean") or None,
+        "tokens": tokens or None,
+        "usd": _usd(judged["tokens"], teacher) if tokens else None,
     }
 
 

@@ -6,7 +6,7 @@ question is asked afresh.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,6 +40,8 @@ class Asking:
     questions: Questions
     in_batches: bool = True
     """Whether there is time to send a batch, and to wait for one that is under way."""
+    read: Callable[[str, Shape], Any] = teachers.parse
+    """What an answer says, by its text and shape; raises `Malformed`. Not all are examples."""
 
     @property
     def rows(self) -> int:
@@ -251,7 +253,7 @@ class _Desk:
             self.counts.remembered += 1
             return ""
         reply = Reply.of(known.reply) if known else await self._asked(request, item, item.stem)
-        problem = why_unusable(reply, self._shape(item))
+        problem = self._why(reply, item)
         if problem and reply.stop == "end" and (mended := await self._mended(request, reply, item)):
             # Its place is that of the answer it stands for; what both cost is written down already.
             await self._write(request, item.stem, mended, usable=True, spent=None)
@@ -260,25 +262,25 @@ class _Desk:
         return problem
 
     async def _mended(self, request: Request, reply: Reply, item: Open) -> Reply | None:
-        shape = self._shape(item)
-        again = correction.request(request, reply.text, why_unusable(reply, shape))
+        again = correction.request(request, reply.text, self._why(reply, item))
         stem = again.stem
         known = self._known(again, stem)
         second = Reply.of(known.reply) if known else await self._asked(again, item, stem)
-        if not why_unusable(second, shape):
+        if not self._why(second, item):
             return second._replace(request=request.digest, mended="corrected")
         for one in (second, reply):
             if one.stop == "end" and (text := correction.mended(one.text)):
                 repaired = one._replace(text=text, request=request.digest, mended="repaired")
-                if not why_unusable(repaired, shape):
+                if not self._why(repaired, item):
                     return repaired
         return None
 
     def _known(self, request: Request, stem: str) -> Answer | None:
         return answered.known(self.job.answers, request, stem)
 
-    def _shape(self, item: Open) -> Shape:
-        return self.asking.questions.shape(item.cell, item.ordinal)
+    def _why(self, reply: Reply, item: Open) -> str:
+        shape = self.asking.questions.shape(item.cell, item.ordinal)
+        return why_unusable(reply, shape, self.asking.read)
 
     async def _asked(self, request: Request, item: Open, stem: str) -> Reply:
         async with self.sending.answered(request) as reply:
@@ -290,7 +292,7 @@ class _Desk:
         self.counts.malformed += bool(problem)
 
     async def _keep(self, request: Request, reply: Reply, item: Open, stem: str) -> str:
-        problem = why_unusable(reply, self._shape(item))
+        problem = self._why(reply, item)
         if reply.stop == "length":
             # One of a batch was perhaps sent with another limit: it ends where that was reached.
             limit = reply.usage.output_tokens if reply.usage.batched else request.max_tokens
@@ -321,12 +323,14 @@ class _Desk:
             self.job.progress(counts.filled, counts.total, "items", f"{counts.asked} asked")
 
 
-def why_unusable(reply: Reply, shape: Shape) -> str:
-    """Why this answer cannot become an example; empty when it can."""
+def why_unusable(
+    reply: Reply, shape: Shape, read: Callable[[str, Shape], Any] = teachers.parse
+) -> str:
+    """Why this answer cannot become what was asked for; empty when it can."""
     if reply.stop != "end":
         return {"length": "cut off", "refusal": "refused"}[reply.stop]
     try:
-        teachers.parse(reply.text, shape)
+        read(reply.text, shape)
     except teachers.Malformed as malformed:
         return str(malformed)
     return ""

@@ -12,9 +12,10 @@ from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse
 from jessy_build.example import BATCH
 from jessy_build.plan.step import Step
-from jessy_build.steps import items, prices
+from jessy_build.steps import items, judge_costs, prices
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.desk import TRIES, Asking
+from jessy_build.steps.judge_costs import Costs
 from jessy_build.steps.replacing import ROUNDS
 from jessy_build.steps.validate import Judging
 
@@ -40,6 +41,8 @@ class Estimate:
     """Bytes that all processes together held at the fullest moment."""
     basis: str = ""
     """What the figures come from."""
+    judge: Costs | None = None
+    """What the judge among the validators is asked, beside all this."""
 
 
 def of(workspace: Workspace, decisions: Mapping[str, Decision]) -> dict[str, Estimate]:
@@ -59,12 +62,17 @@ def total(
     sure = [e for name, e in estimates.items() if not isinstance(decisions[name], MayRun)]
     asked = [e for e in sure if e.to_ask is not None]
     # Rows may be asked in place of rejected ones by a step that only may run.
-    paid = [*asked, *(e for e in estimates.values() if e.basis == REPLACING)]
+    sums: list[Estimate | Costs] = [*asked, *(e.judge for e in sure if e.judge is not None)]
+    paid: list[Estimate | Costs] = [
+        *asked,
+        *(e for e in estimates.values() if e.basis == REPLACING),
+        *(e.judge for e in estimates.values() if e.judge is not None),
+    ]
     seconds = [e.seconds for e in sure if e.seconds is not None]
     return (
         Estimate(
-            to_ask=sum(e.to_ask or 0 for e in asked) if asked else None,
-            dollars=_sum(e.dollars for e in asked),
+            to_ask=sum(e.to_ask or 0 for e in sums) if sums else None,
+            dollars=_sum(e.dollars for e in sums),
             dollars_at_most=_sum(e.dollars_at_most for e in paid),
             seconds=sum(seconds) if seconds else None,
             memory=max((e.memory for e in sure if e.memory), default=None),
@@ -93,7 +101,7 @@ class _History:
         self.workspace = workspace
         self.decisions = decisions
         self.before = workspace.before()
-        self.spent = _by_model(workspace)
+        self.spent = _by_model(workspace, judging=False)
 
     def estimate(self, step: Step) -> Estimate:
         if isinstance(step.payload, Asking):
@@ -101,8 +109,8 @@ class _History:
         if step.kind == "generate":
             rows = step.payload.rows
             return replace(self._as_before(step, rows, "rows"), items=rows)
-        if isinstance(step.payload, Judging) and step.payload.asking:
-            return self._replacing(step, step.payload.asking)
+        if isinstance(step.payload, Judging):
+            return self._validating(step, step.payload)
         if step.kind == "train":
             return self._training(step)
         if step.kind in ("fetch", "convert"):
@@ -111,6 +119,19 @@ class _History:
             prompts = len(self.workspace.loaded.evaluate_prompts)
             return replace(self._as_before(step, prompts, "rows"), items=prompts)
         return self._as_before(step)
+
+    def _validating(self, step: Step, judging: Judging) -> Estimate:
+        known = self._as_before(step)
+        if judging.asking:
+            known = self._replacing(step, judging.asking)
+        if judging.judge is None:
+            return known
+        spent = _by_model(self.workspace, judging=True).get(judging.judge.config.model, {})
+        making = [one.payload for one in self.workspace.plan if one.kind == "generate"]
+        answers = self.workspace.store.ledger.answers
+        judge = judge_costs.of(step, making, answers, spent)
+        # The judge's answers are what the step waits for.
+        return replace(known, judge=judge, seconds=judge.seconds)
 
     def _replacing(self, step: Step, asking: Mapping[str, Asking]) -> Estimate:
         """How many rows will be rejected cannot be known; what they can cost at most can."""
@@ -229,9 +250,12 @@ def _both(spent: Mapping[str, float], name: str) -> float:
     return spent.get(name, 0) + spent.get(f"{BATCH}{name}", 0)
 
 
-def _by_model(workspace: Workspace) -> dict[str, dict[str, float]]:
+def _by_model(workspace: Workspace, *, judging: bool) -> dict[str, dict[str, float]]:
+    """Of validations, or of all else: scores are shorter than rows."""
     sums: dict[str, dict[str, float]] = {}
     for entry in workspace.store.ledger.answers.spent():
+        if (entry.step == "validate") is not judging:
+            continue
         into = sums.setdefault(entry.model, {})
         for name, amount in entry.measures.items():
             into[name] = into.get(name, 0) + amount

@@ -12,6 +12,7 @@ from jessy_build.plan.step import Step
 from jessy_build.steps import estimate
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.estimate import Estimate
+from jessy_build.steps.judge_costs import Costs
 from jessy_build.steps.told import Edits, Told, in_words
 
 LINES = 6
@@ -95,6 +96,18 @@ def _figures(known: Estimate, full: bool) -> Iterator[str]:
         yield " · ".join(_time(known))
     if full and known.basis:
         yield f"estimated from {known.basis}"
+    if known.judge is not None:
+        yield from _judge(known.judge, full)
+
+
+def _judge(costs: Costs, full: bool) -> Iterator[str]:
+    before = costs.rows - costs.to_ask
+    rows = _count(costs.rows, "row")
+    yield f"{costs.teacher} judges {rows}: {costs.to_ask} to ask, {before} judged before"
+    if costs.to_ask or costs.dollars_at_most:
+        yield " · ".join((_tokens(costs), _dollars(costs)))
+    if full and costs.basis:
+        yield f"estimated from {costs.basis}"
 
 
 def _items(known: Estimate) -> str:
@@ -106,13 +119,13 @@ def _answered(known: Estimate) -> int:
     return (known.items or 0) - (known.to_ask or 0)
 
 
-def _tokens(known: Estimate) -> str:
+def _tokens(known: Estimate | Costs) -> str:
     if known.input_tokens is None or known.output_tokens is None:
         return "tokens unknown"
     return f"≈ {_short(known.input_tokens)} tokens in, {_short(known.output_tokens)} out"
 
 
-def _dollars(known: Estimate) -> str:
+def _dollars(known: Estimate | Costs) -> str:
     if known.dollars_at_most == 0:
         return "no cost"
     if known.dollars_at_most is None:

@@ -17,7 +17,8 @@ from jessy_build import digest, formats
 from jessy_build.diagnostics import StepError, UsageError, near
 from jessy_build.engine.rebuild import Reuse
 from jessy_build.example import Example, Message, read_jsonl
-from jessy_build.formats.writing import COLUMNS, Out, present
+from jessy_build.formats.writing import COLUMNS, SCORE, Out, present
+from jessy_build.steps import score_rows
 from jessy_build.steps.typed import command
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 MANIFEST = "export.json"
 """What lies in each export of ours, and tells it from folders of others."""
 SPLITS = ("train", "valid")
+SCORES = "scores"
+"""What a judge said, in a column for each criterion."""
+NAMES = (*COLUMNS, SCORES)
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,19 @@ class Document:
 def columns_of(text: str) -> tuple[str, ...]:
     """`topic,source`, `all` or `none`; UsageError for what is none of them."""
     if text in ("all", "none"):
-        return COLUMNS if text == "all" else ()
+        return NAMES if text == "all" else ()
     names = [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in COLUMNS:
-            hint = near(name, COLUMNS) or f"columns: {', '.join(COLUMNS)}, all, none"
+        if name not in NAMES:
+            hint = near(name, NAMES) or f"columns: {', '.join(NAMES)}, all, none"
             raise UsageError(f"there is no column '{name}'", hint=hint)
-    return tuple(name for name in COLUMNS if name in names)
+    return tuple(name for name in NAMES if name in names)
+
+
+def _expanded(workspace: "Workspace", columns: Sequence[str]) -> tuple[str, ...]:
+    judge = workspace.loaded.recipe.dataset.validate_.judge
+    scores = [f"{SCORE}{name}" for name in judge.rubric] if judge and SCORES in columns else []
+    return (*(name for name in columns if name != SCORES), *scores)
 
 
 def export(
@@ -70,6 +80,7 @@ def export(
 ) -> Document:
     target = folder or workspace.folder / f"dataset-{form}"
     train, rows = _built(workspace)
+    columns = _expanded(workspace, columns)
     if not force:
         _must_be_ours(target)
     try:
@@ -130,7 +141,7 @@ def _write(
     counts = dict.fromkeys(SPLITS, 0)
 
     def rows(split: str) -> Iterator[Out]:
-        for row in _rows(data / f"{split}.jsonl", validated / "examples.jsonl", columns):
+        for row in _rows(data / f"{split}.jsonl", validated, columns):
             counts[split] += 1
             yield row
 
@@ -140,13 +151,15 @@ def _write(
 
 def _rows(trained: Path, validated: Path, columns: Sequence[str]) -> Iterator[Out]:
     """A split has its rows in the order of all rows: the two files are read side by side."""
-    examples = read_jsonl(validated)
+    examples = read_jsonl(validated / "examples.jsonl")
+    scores = _scores(validated / score_rows.FILE, columns)
     with trained.open(encoding="utf-8", newline="\n") as file:
         for line in file:
             row = json.loads(line)
             example = next(example for example in examples if example.id == row["id"])
             messages = tuple(Message(**message) for message in row["messages"])
-            yield Out(messages, present(columns, _said(example)))
+            beside = {**_said(example), **scores.get((example.id, example.origin.source), {})}
+            yield Out(messages, present(columns, beside))
 
 
 def _said(example: Example) -> dict[str, Any]:
@@ -154,6 +167,16 @@ def _said(example: Example) -> dict[str, Any]:
         **{name: value for name, value in example._asdict().items() if name in COLUMNS},
         "teacher": example.origin.teacher,
         "source": example.origin.source,
+    }
+
+
+def _scores(file: Path, columns: Sequence[str]) -> dict[tuple[str, str], dict[str, int]]:
+    """By id and origin, in the names of their columns."""
+    if not any(name.startswith(SCORE) for name in columns):
+        return {}
+    return {
+        (one.id, one.source): {f"{SCORE}{name}": score for name, score in one.scores.items()}
+        for one in score_rows.read(file.read_bytes())
     }
 
 

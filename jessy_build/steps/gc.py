@@ -19,7 +19,8 @@ from jessy_build.steps.naming import Named
 from jessy_build.steps.past import Past
 from jessy_build.steps.typed import command
 
-SOURCE = re.compile(rb'"source": "([0-9a-f]{64})"')
+SOURCE = re.compile(rb'"(?:source|request)": "([0-9a-f]{64})"')
+"""What a row came from, and what a judge was asked about it."""
 DAY = 86_400.0
 NAME = "gc"
 LONG = 2_000
@@ -108,7 +109,8 @@ def _document(
 def _behind_rows(past: Past, keep: set[str]) -> set[str]:
     """The requests whose answers are rows of what is kept: without them nobody knows whence."""
     found: set[str] = set()
-    for artifact in past.store.ledger.artifacts("generate"):
+    ledger = past.store.ledger
+    for artifact in (*ledger.artifacts("generate"), *ledger.artifacts("validate")):
         if artifact.key in keep:
             for sha256, _ in artifact.tree.values():
                 path = past.store.object(sha256)

@@ -158,12 +158,14 @@ STEP = Shape(
                 "trained": WHOLE,
                 "answers": WHOLE,
             },
-            says="generate: of the answers in the data set, whenever they were asked. train: that"
-            " went through the model, and those of them that the loss is taken on.",
+            says="generate: of the answers in the data set, whenever they were asked. validate: of"
+            " the judge's, likewise. train: that went through the model, and those of them that the"
+            " loss is taken on.",
         ),
-        "usd": _told(NUMBER, "generate: dollars for those tokens, by the recipe's prices."),
+        "usd": _told(NUMBER, "generate, validate: dollars for them, by the recipe's prices."),
         "rejected": _told(WHOLE, "validate: rows left out."),
         "by_rule": Shape("object", every=WHOLE, says="validate: findings that reject, by rule."),
+        "scores": Shape("object", every=NUMBER, says="validate: the judge's, on average."),
         "train": _told(ROWS, "assemble: the rows that are trained on."),
         "valid": _told(ROWS, "assemble: the rows that are held out."),
         "adapter": _told(FILE, "train: the adapter's weights."),

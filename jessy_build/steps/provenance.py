@@ -9,7 +9,7 @@ from jessy_build import digest
 from jessy_build.engine.answers import Answer
 from jessy_build.engine.ledger import Artifact
 from jessy_build.example import Mended
-from jessy_build.steps import stored_rows
+from jessy_build.steps import score_rows, stored_rows
 from jessy_build.steps.past import Past
 from jessy_build.steps.stored_rows import Row
 
@@ -58,6 +58,19 @@ class Verdict:
     rule: str
     severity: str
     message: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a judge said of it."""
+
+    scores: Mapping[str, int]
+    """By criterion, from 1 to 5."""
+    reason: str
+    teacher: str
+    model: str
+    request: str
+    """The digest of what the judge was asked."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,8 @@ class Item:
     verdicts: tuple[Verdict, ...]
     """What the validators said in the newest build that has the row."""
     rejected: bool
+    judged: Judged | None
+    """In the newest build that has the row; None where nobody has judged it."""
     held_by: tuple[Holder, ...]
     edited: tuple[Mapping[str, str], ...]
     """What it says in the newest build, where a review has edited it."""
@@ -144,6 +159,7 @@ def _item(past: Past, row: Row) -> Item:
         asked=_asked(past, source),
         verdicts=verdicts,
         rejected=any(verdict.severity == "error" for verdict in verdicts),
+        judged=_judged(past, row),
         held_by=tuple(_holders(past, row)),
         edited=_edited(past, row),
     )
@@ -199,6 +215,14 @@ def _verdicts(past: Past, row: Row) -> Iterator[Verdict]:
         said = json.loads(line)
         if (said["example_id"], said["where"]) == (fields["id"], fields["origin"]["source"]):
             yield Verdict(said["rule"], said["severity"], said["message"])
+
+
+def _judged(past: Past, row: Row) -> Judged | None:
+    about = (row.fields["id"], row.fields["origin"]["source"])
+    for one in score_rows.read(_validated(past, row, score_rows.FILE)):
+        if (one.id, one.source) == about:
+            return Judged(one.scores, one.reason, one.teacher, one.model, one.request)
+    return None
 
 
 def _edited(past: Past, row: Row) -> tuple[Mapping[str, str], ...]:

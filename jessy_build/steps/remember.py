@@ -26,7 +26,7 @@ MEASURED: Mapping[str, tuple[str, ...]] = {
     "fetch": ("bytes",),
     "convert": ("parameters",),
     "generate": ("rows", "asked", "remembered", "malformed", "teacher"),
-    "validate": ("rows", "rejected", "by_rule", "warned"),
+    "validate": ("rows", "rejected", "by_rule", "warned", "judged"),
     "assemble": ("train", "valid"),
     "train": ("best", "steps"),
     "gguf": ("bytes",),

@@ -51,7 +51,21 @@ def _dataset(
         rejected=validated["rejected"],
         by_rule=tuple((rule, str(count)) for rule, count in sorted(validated["by_rule"].items())),
         warnings=tuple(validated["warnings"]),
+        **_scores(validated.get("judged") or {}),
     )
+
+
+def _scores(judged: Mapping[str, Any]) -> dict[str, Any]:
+    if not judged.get("mean"):
+        return {}
+    criteria = tuple(judged["mean"])
+    rows = {"all rows": judged["mean"], **judged["by_category"]}
+    return {
+        "criteria": criteria,
+        "scores": tuple(
+            data.Scores(name, tuple(mean.get(c) for c in criteria)) for name, mean in rows.items()
+        ),
+    }
 
 
 def _training(

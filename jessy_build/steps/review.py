@@ -21,9 +21,9 @@ from jessy_build.example import Example, Message, from_line, read_jsonl
 from jessy_build.recipe import review
 from jessy_build.recipe.review import Decision
 from jessy_build.recipe.text import half_character
-from jessy_build.steps import reviewed, stored_rows, validate
+from jessy_build.steps import reviewed, score_rows, scores, stored_rows, validate
 from jessy_build.steps.typed import command
-from jessy_build.validators import Finding
+from jessy_build.validators import Finding, Judged
 
 if TYPE_CHECKING:
     from jessy_build.steps.builds import Workspace
@@ -60,6 +60,10 @@ class Row:
     source: str
     flags: tuple[Flag, ...]
     """What the validators of the last build said."""
+    scores: tuple[tuple[str, int], ...] = ()
+    """What a judge gave, by criterion."""
+    reason: str = ""
+    """The judge's."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +111,13 @@ def rows(workspace: "Workspace") -> list[Row]:
     ]
     examples = _with_replaced(workspace, examples)
     flags: dict[tuple[str, str], list[Flag]] = {}
-    for found in _findings(workspace, examples):
+    judged = _judged(workspace, examples)
+    for found in _findings(workspace, examples, judged):
         # What a review rejected is known from the review itself.
         if found.rule != reviewed.RULE:
             flag = Flag(found.rule, found.severity, found.message)
             flags.setdefault((found.example_id, found.where), []).append(flag)
-    return [_row(number, one, flags) for number, one in enumerate(examples)]
+    return [_row(number, one, flags, judged) for number, one in enumerate(examples)]
 
 
 def _with_replaced(workspace: "Workspace", examples: list[Example]) -> list[Example]:
@@ -134,7 +139,13 @@ def _last(one: Example, taken: Mapping[str, Example]) -> Example:
     return one
 
 
-def _row(number: int, one: Example, flags: Mapping[tuple[str, str], Sequence[Flag]]) -> Row:
+def _row(
+    number: int,
+    one: Example,
+    flags: Mapping[tuple[str, str], Sequence[Flag]],
+    judged: Mapping[tuple[str, str], Judged],
+) -> Row:
+    said = judged.get((one.id, one.origin.source))
     return Row(
         number=number,
         id=one.id,
@@ -147,23 +158,56 @@ def _row(number: int, one: Example, flags: Mapping[tuple[str, str], Sequence[Fla
         teacher=one.origin.teacher,
         source=one.origin.source,
         flags=tuple(flags.get((one.id, one.origin.source), ())),
+        scores=tuple(said.scores.items()) if said else (),
+        reason=said.reason if said else "",
     )
 
 
-def _findings(workspace: "Workspace", examples: Sequence[Example]) -> Iterable[Finding]:
+def _findings(
+    workspace: "Workspace",
+    examples: Sequence[Example],
+    judged: Mapping[tuple[str, str], Judged],
+) -> Iterable[Finding]:
     """Of the last build; worked out here where it made none of these rows, as one that broke off
     at just these findings."""
+    folder = _validated(workspace)
+    if folder is None:
+        step = workspace.plan["validate"]
+        left = reviewed.applied(examples, step.payload.decided)
+        told = {name: one for name, one in judged.items() if name not in left.accepted}
+        return validate.check(left.rows, step.params, told)
+    with (folder / "findings.jsonl").open(encoding="utf-8") as file:
+        return [Finding(**json.loads(line)) for line in file]
+
+
+def _judged(workspace: "Workspace", examples: Sequence[Example]) -> dict[tuple[str, str], Judged]:
+    """What a judge said in the last build, or so far in one that broke off; asks nothing."""
+    folder = _validated(workspace)
+    if folder is not None:
+        file = folder / score_rows.FILE
+        lines = score_rows.read(file.read_bytes()) if file.exists() else ()
+        return {(one.id, one.source): Judged(one.scores, one.reason) for one in lines}
+    step = workspace.plan["validate"]
+    if (judge := step.payload.judge) is None:
+        return {}
+    rows = reviewed.applied(examples, step.payload.decided).rows
+    answers = workspace.store.ledger.answers
+    return {
+        scores.key(one.row): Judged(one.said.scores, one.said.reason)
+        for one in scores.known(judge, answers, scores.asked_about(judge, rows))
+    }
+
+
+def _validated(workspace: "Workspace") -> Path | None:
+    """What the last build made of just these rows."""
     step = workspace.plan["validate"]
     before = workspace.before()
     validated = before.get(step.name)
     made = {name: before[need] for name, need in step.needs.items() if need in before}
     inputs = {name: workspace.store.digest(artifact) for name, artifact in made.items()}
     if validated is None or validated.preimage["inputs"] != inputs:
-        judged = reviewed.applied(examples, step.payload.decided)
-        return validate.check(judged.rows, step.params)
-    folder = workspace.store.view(validated, step.name)
-    with (folder / "findings.jsonl").open(encoding="utf-8") as file:
-        return [Finding(**json.loads(line)) for line in file]
+        return None
+    return workspace.store.view(validated, step.name)
 
 
 def fold(text: str) -> str:
@@ -231,6 +275,7 @@ class Desk:
             **{name: getattr(row, name) for name in FIELDS},
             "messages": _plain(row.messages),
             "flags": [flag._asdict() for flag in row.flags],
+            "scores": dict(row.scores),
             "decision": decision.decision if decision else UNDECIDED,
             "edited": _plain(decision.messages) if decision else [],
             "lapsed": "" if decision else self._lapsed.get(row.id, ""),
@@ -308,7 +353,7 @@ class Desk:
 
 FIELDS = (
     *("number", "id", "text", "category", "topic", "language", "level"),
-    *("teacher", "source"),
+    *("teacher", "source", "reason"),
 )
 
 

@@ -82,6 +82,9 @@ def _fate(item: Item) -> Iterator[tuple[str, str]]:
     for verdict in item.verdicts:
         word = "rejected" if verdict.severity == "error" else "warning"
         yield (word, f"{verdict.rule}: {verdict.message}")
+    if judged := item.judged:
+        scores = ", ".join(f"{name} {score}" for name, score in judged.scores.items())
+        yield ("judged", f"{scores}   by {judged.teacher} ({judged.model}): {judged.reason}")
     for split, enhanced in dict.fromkeys((h.split, h.enhanced) for h in item.held_by):
         held = [h for h in item.held_by if (h.split, h.enhanced) == (split, enhanced)]
         named = ", ".join(f"build:{h.build} ({h.recipe} {h.version})" for h in held[:BUILDS])

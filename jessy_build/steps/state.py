@@ -45,6 +45,16 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What the judge's scores come to in the last validation, rejected rows among them."""
+
+    rows: int
+    mean: Mapping[str, float]
+    """By criterion, from 1 to 5."""
+    by_category: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
 class Told:
     """One build, in a line."""
 
@@ -69,6 +79,8 @@ class Document:
     categories: tuple[Category, ...]
     rejected: Rejected | None
     """None before the first validation."""
+    judged: Judged | None
+    """None where the last validation had no judge."""
     steps: Mapping[str, float]
     """Seconds that each step of the last build once took."""
     spent: Spending
@@ -95,6 +107,7 @@ def document(workspace: Workspace, past: Past) -> Document:
         version=recipe.version,
         categories=tuple(categories(workspace)),
         rejected=_rejected(past, workspace.id),
+        judged=_judged(past, workspace.id),
         steps={name: artifact.seconds for name, artifact in workspace.before().items()},
         spent=reduce(Spending.__add__, spent.values(), Spending()),
         builds=tuple(_told(past, build, spent[build.id]) for build in builds[:BUILDS]),
@@ -137,6 +150,12 @@ def _rejected(past: Past, recipe: str) -> Rejected | None:
     return Rejected(said["rejected"], said.get("by_rule") or {}, said.get("warned") or {})
 
 
+def _judged(past: Past, recipe: str) -> Judged | None:
+    decided = past.store.ledger.decisions.last(recipe, "validate")
+    said = decided.measured.get("judged") if decided else None
+    return Judged(said["rows"], said["mean"], said["by_category"]) if said else None
+
+
 def _told(past: Past, build: Build, spent: Spending) -> Told:
     steps = past.store.ledger.decisions.of_build(build.id)
     status = past.status(build)
@@ -168,7 +187,11 @@ def show(document: Document, console: Console) -> None:
         ("category", "rows", "teacher"),
     )
     console.line()
-    for line in (*_rejections(document.rejected), *_costs(document.spent)):
+    for line in (
+        *_rejections(document.rejected),
+        *_scores(document.judged),
+        *_costs(document.spent),
+    ):
         console.line(line)
     if not document.builds:
         console.line("Not built yet.")
@@ -206,6 +229,19 @@ def _rejections(rejected: Rejected | None) -> Iterator[str]:
         yield f"Warnings: {sum(rejected.warned.values())} ({_counted(rejected.warned)})"
     if rejected.rows or rejected.warned:
         yield ""
+
+
+def _scores(judged: Judged | None) -> Iterator[str]:
+    if judged is None or not judged.rows:
+        return
+    yield f"Judged: {judged.rows} rows, on average {in_words(judged.mean)} of 5"
+    if len(judged.by_category) > 1:
+        yield from (f"  {name}: {in_words(mean)}" for name, mean in judged.by_category.items())
+    yield ""
+
+
+def in_words(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
 
 
 def _counted(rules: Mapping[str, int]) -> str:

@@ -10,13 +10,16 @@ from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import Example, read_jsonl, to_line, write_jsonl
 from jessy_build.plan.step import Step
-from jessy_build.steps import evaluate, replacing, reviewed, stored_rows, weights
+from jessy_build.steps import evaluate, judge, replacing, reviewed, score_rows, stored_rows, weights
 from jessy_build.steps.desk import Asking
+from jessy_build.steps.judge import Judge
+from jessy_build.steps.scores import Bench
 
 if TYPE_CHECKING:
+    from jessy_build.engine.ledger import Ledger
     from jessy_build.recipe.load import LoadedRecipe
     from jessy_build.recipe.review import Decisions
-    from jessy_build.validators import Finding
+    from jessy_build.validators import Finding, Judged
 
 name = "validate"
 version = 3
@@ -32,21 +35,23 @@ class Judging:
     decided: "Decisions"
     asking: "Mapping[str, Asking]" = field(default_factory=dict)
     """The categories whose teachers give rows in place of rejected ones."""
+    judge: Judge | None = None
 
 
-def expand(loaded: "LoadedRecipe", generating: Sequence[Step] = ()) -> list[Step]:
+def expand(loaded: "LoadedRecipe", ledger: "Ledger", generating: Sequence[Step] = ()) -> list[Step]:
     rules = loaded.recipe.dataset.validate_
     levels = loaded.recipe.complexity.items()
     words = {level: list(spec.words) for level, spec in levels}
     iterations = {level: list(spec.iterations) for level, spec in levels}
-    decided = reviewed.decisions(loaded)
+    decided, judges = reviewed.decisions(loaded), judge.of(loaded, ledger)
     params: dict[str, Any] = {
-        "rules": rules.model_dump(mode="json"),
+        "rules": rules.model_dump(mode="json", exclude={"judge"}),
         "words": words,
         "iterations": iterations,
         "order": list(loaded.recipe.categories),
         "counted": [n for n, c in loaded.recipe.categories.items() if c.count != "all"],
         **reviewed.params(decided),
+        **judge.params(loaded, judges),
     }
     needs = {category: f"generate:{category}" for category in loaded.recipe.categories}
     about: dict[str, Any] = {
@@ -56,6 +61,7 @@ def expand(loaded: "LoadedRecipe", generating: Sequence[Step] = ()) -> list[Step
         },
         "categories": ", ".join(loaded.recipe.categories),
         **reviewed.about(decided),
+        **judge.about(loaded, judges),
     }
     if rules.near_duplicate is not None and loaded.recipe.evaluate is not None:
         # Only there: else another prompt would have rows looked at once more for nothing.
@@ -68,13 +74,18 @@ def expand(loaded: "LoadedRecipe", generating: Sequence[Step] = ()) -> list[Step
         asking = {step.params["category"]: step.payload for step in asked}
         params["asked"] = {step.params["category"]: step.params["items"] for step in asked}
     span = loaded.span_of("dataset.validate")
-    judging = Judging(decided, asking)
-    pool = weights.pool(*(one.config for one in asking.values())) if asking else "cpu"
+    judging = Judging(decided, asking, judges)
+    configs = [one.config for one in (*asking.values(), *([judges] if judges else ()))]
+    pool = weights.pool(*configs) if configs else "cpu"
     return [Step(name, name, version, params, needs, pool, span, judging, about)]
 
 
-def check(examples: Sequence[Example], params: Mapping[str, Any]) -> "list[Finding]":
-    """By the rules of the step's parameters."""
+def check(
+    examples: Sequence[Example],
+    params: Mapping[str, Any],
+    judged: "Mapping[tuple[str, str], Judged] | None" = None,
+) -> "list[Finding]":
+    """By the rules of the step's parameters, and what a judge said of the rows."""
     from jessy_build import validators
 
     return validators.check(
@@ -84,6 +95,8 @@ def check(examples: Sequence[Example], params: Mapping[str, Any]) -> "list[Findi
         params["iterations"],
         params.get("prompts", ()),
         params["counted"],
+        params.get("judge", {}).get("at_least"),
+        judged,
     )
 
 
@@ -94,12 +107,13 @@ def run(job: Job) -> Facts:
         for example in read_jsonl(job.inputs[category] / "examples.jsonl")
     ]
     params, judging = job.step.params, job.step.payload
+    bench = Bench(job, judging.judge, params["rules"]["on_reject"] != "fail")
     made = replacing.Replaced([], [])
     if judging.asking:
-        made = _replaced(job, examples)
+        made = _replaced(job, examples, bench)
         examples = made.rows
     judged = reviewed.applied(examples, judging.decided)
-    findings = made.findings if judging.asking else check(judged.rows, params)
+    findings = made.findings if judging.asking else _found(judged, params, bench)
     bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
     if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
@@ -127,14 +141,41 @@ def run(job: Job) -> Facts:
         "warned": _by_rule(findings, "warning"),
         "warnings": warnings[:SHOWN],
         **_swapped(job, made),
+        **_scored(job, bench),
     }
 
 
-def _replaced(job: Job, examples: Sequence[Example]) -> replacing.Replaced:
+def _found(
+    reviewed_: reviewed.Reviewed, params: Mapping[str, Any], bench: Bench
+) -> "list[Finding]":
+    return bench.findings(
+        reviewed_.rows,
+        reviewed_.accepted,
+        lambda said: check(reviewed_.rows, params, said),
+    )
+
+
+def _scored(job: Job, bench: Bench) -> dict[str, Any]:
+    """Writes the scores beside the rows, those of rejected rows among them."""
+    if bench.judge is None:
+        return {}
+    lines = [score_rows.line(one, bench.judge.teacher) for one in bench.scored.values()]
+    score_rows.write(job.out / score_rows.FILE, lines)
+    return {
+        "judged": {
+            "rows": len(lines),
+            "asked": bench.asked,
+            **score_rows.means(lines),
+            "tokens": dict(bench.measured),
+        }
+    }
+
+
+def _replaced(job: Job, examples: Sequence[Example], bench: Bench) -> replacing.Replaced:
     params, judging = job.step.params, job.step.payload
 
     def judge(rows: Sequence[Example]) -> "list[Finding]":
-        return check(reviewed.applied(rows, judging.decided).rows, params)
+        return _found(reviewed.applied(rows, judging.decided), params, bench)
 
     # What somebody has put right by hand is not given up for another answer.
     by_hand = reviewed.applied(examples, judging.decided).rows
@@ -183,4 +224,6 @@ def summary(facts: Facts) -> str:
     warned = sum(facts.get("warned", {}).values())
     warnings = f", {warned} warning{'s' if warned > 1 else ''}" if warned else ""
     replaced = f", {facts['replaced']} replaced" if facts.get("replaced") else ""
-    return f"{facts['rows']} rows{rejected}{replaced}{warnings}"
+    judged = facts.get("judged")
+    scored = f", {judged['rows']} judged ({judged['asked']} asked)" if judged else ""
+    return f"{facts['rows']} rows{rejected}{replaced}{warnings}{scored}"

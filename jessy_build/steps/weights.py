@@ -19,6 +19,8 @@ from jessy_build.teachers import mlx
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
 
+WHERE = {"folder", "seen"}
+"""Fields of a pinned teacher that tell where its weights lie, and not what they are."""
 FETCHED = "models"
 """The folder of the store for weights that are asked and never trained."""
 

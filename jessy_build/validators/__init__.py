@@ -10,6 +10,7 @@ from jessy_build.validators import (
     duplicates,
     forbid,
     give_aways,
+    judge,
     language,
     near_duplicates,
     persona,
@@ -17,9 +18,9 @@ from jessy_build.validators import (
     words,
 )
 from jessy_build.validators import iterations as iterations_
-from jessy_build.validators.finding import Finding, Limits, Manner
+from jessy_build.validators.finding import Finding, Judged, Limits, Manner
 
-__all__ = ["VALIDATORS", "Finding", "Limits", "check"]
+__all__ = ["VALIDATORS", "Finding", "Judged", "Limits", "check"]
 
 Check = Callable[[Sequence[Example], Limits], Iterable[Finding]]
 """Given all rows of a data set in their order; says what is wrong with which, and changes none."""
@@ -35,6 +36,7 @@ ALONE: dict[str, Check] = {
     language.RULE: language.check,
     forbid.RULE: forbid.check,
     persona.RULE: persona.check,
+    judge.RULE: judge.check,
 }
 """Each looks at every row by itself."""
 
@@ -60,12 +62,15 @@ def check(
     iterations: Mapping[str, Sequence[int]] | None = None,
     prompts: Sequence[str] = (),
     counted: Sequence[str] = (),
+    at_least: Mapping[str, int] | None = None,
+    judged: Mapping[tuple[str, str], Judged] | None = None,
 ) -> list[Finding]:
     """All findings of the rules that are on, in the order of the rows; last what is said of all.
 
     `rules` is the recipe's `dataset.validate`: a rule set to false is off. `words` and `iterations`
     have [from, to] for each level of complexity; `prompts` are those that nobody may be trained on,
-    `counted` the categories whose number of rows is asked for.
+    `counted` the categories whose number of rows is asked for; `judged` is what a judge said of
+    rows, by id and origin, and `at_least` the scores that they need.
     """
     limits = Limits(
         words={level: (span[0], span[1]) for level, span in words.items()},
@@ -75,6 +80,8 @@ def check(
         prompts=tuple(prompts),
         forbid=tuple(rules.get("forbid") or ()),
         persona={name: _manner(said) for name, said in (rules.get("persona") or {}).items()},
+        at_least=at_least or {},
+        judged=judged or {},
         counted=tuple(counted),
     )
     findings = _found(ALONE, rules, examples, limits)

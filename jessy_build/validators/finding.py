@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from jessy_build.example import Example
 
@@ -35,6 +35,14 @@ class Manner:
     require: tuple[str, ...] = ()
 
 
+class Judged(NamedTuple):
+    """What a judge said of a row."""
+
+    scores: Mapping[str, int]
+    """By criterion, from 1 to 5."""
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the recipe asks of rows, in the recipe's words."""
@@ -52,6 +60,10 @@ class Limits:
     """What no answer says."""
     persona: Mapping[str, Manner] = field(default_factory=dict)
     """What some say, or never say, by the name of the rule."""
+    at_least: Mapping[str, int] = field(default_factory=dict)
+    """The lowest score that will do, by criterion."""
+    judged: Mapping[tuple[str, str], Judged] = field(default_factory=dict)
+    """By id and origin; nothing is held against a row that is not here."""
     counted: tuple[str, ...] = ()
     """Categories of which the recipe asks for a number of rows."""
 

@@ -21,7 +21,7 @@ from jessy_build.recipe import later
 from jessy_build.recipe.load import load
 from jessy_build.recipe.model import Recipe
 from tests.bases import hub_server
-from tests.loopback import messages_api
+from tests.loopback import messages_api, ollama_api
 from tests.loopback.ollama_api import OllamaServer
 from tests.loopback.openai_api import OpenAIServer
 from tests.loopback.server import Seen, Step
@@ -138,6 +138,13 @@ dataset:
     give_aways: true
     balance: true
     forbid: [language model]
+    judge:
+      teacher: local
+      rubric:
+        naturalness: Reads as a friend writes.
+      at_least: 1
+      categories: [small]
+      prompt: judge.j2
     persona:
       calm:
         categories: [small]
@@ -224,6 +231,9 @@ FILES = {
     + LAST_LINE,
     "deep.j2": "Something deep on {{ topic.name }},\n"
     "{{ topic.style | default('long') }}, number {{ ordinal }}.\n",
+    "judge.j2": "Score it: {{ rubric.naturalness }}\n"
+    "{% for message in messages %}{{ message.content }}{% endfor %}\n",
+    "judge2.j2": "Score: {{ rubric.naturalness }}\n{{ messages[0].content }}\n",
     "small.j2": "Something small, number {{ ordinal }}.\n",
     "turns.jinja": "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
@@ -252,8 +262,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "persona.system": ("other.j2", PERSONA),
     "persona.vars.mood": ("wild", "generate:talk"),
     "teachers.claude.model": ("claude-sonnet-5-5", CLAUDE),
-    "teachers.local.model": ("gemma3:1b", "generate:small"),
-    "teachers.local.temperature": ("0.6", "generate:small"),
+    "teachers.local.model": ("gemma3:1b", "generate:small validate"),
+    "teachers.local.temperature": ("0.6", "generate:small validate"),
     "teachers.far.model": ("qwen3", "generate:afar"),
     "teachers.far.temperature": ("0.6", "generate:afar"),
     "teachers.curated.files": ("[more.jsonl]", "generate:smalltalk"),
@@ -293,6 +303,11 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "dataset.validate.persona.calm.complexity": ("[low, high]", "validate"),
     "dataset.validate.persona.calm.forbid": ("[sir]", "validate"),
     "dataset.validate.persona.calm.require": ("[cevap]", "validate"),
+    "dataset.validate.judge.teacher": ("far", "validate"),
+    "dataset.validate.judge.rubric.naturalness": ("Is brief.", "validate"),
+    "dataset.validate.judge.at_least": ("2", "validate"),
+    "dataset.validate.judge.categories": ("[small, talk]", "validate"),
+    "dataset.validate.judge.prompt": ("judge2.j2", "validate"),
     "dataset.validate.on_reject": ("fail", "validate"),
     "dataset.marker": ('"({{ iterations }}) "', "assemble"),
     "train.lora.rank": ("4", "train"),
@@ -501,6 +516,11 @@ EDITS: Mapping[str, Edit] = {
         "generate:deep",
         ("categories.deep.prompt", "deep.j2:2"),
     ),
+    "what the judge is asked": edit(
+        replace("judge.j2", ("Score it", "Please score it")),
+        "validate",
+        ("dataset.validate.judge.prompt", "judge.j2:1"),
+    ),
     "a line less in a prompt": edit(
         replace("ask.j2", (LAST_LINE, "")),
         "generate:talk",
@@ -664,12 +684,21 @@ class Teacher(asked.Teacher):
         return messages_api.said(json.dumps(texts), seen.body["model"])
 
 
+class Local(OllamaServer):
+    """Judges rows as well as it gives them."""
+
+    def usual(self, seen: Seen) -> Step:
+        if "Score" in seen.body["messages"][-1]["content"]:
+            return ollama_api.said('{"reason": "Fine.", "naturalness": 4}')
+        return super().usual(seen)
+
+
 Servers = tuple[Teacher, OllamaServer, OpenAIServer]
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
-    with Teacher() as teacher, OllamaServer() as ollama, OpenAIServer() as openai:
+    with Teacher() as teacher, Local() as ollama, OpenAIServer() as openai:
         yield teacher, ollama, openai
 
 

@@ -15,6 +15,7 @@ from tests.loopback.server import Seen, Step
 from tests.steps.project import REPOSITORY, Project
 
 SCALE = "10%"
+JUDGE = "claude-sonnet-5-5"
 FUNCTION = re.compile(r"(?s)- the function: .*?\n\n(.+)\n\nReply with")
 RANGE = re.compile(r"has (\d+) to (\d+) words")
 LANGUAGE = re.compile(r"^- .*(?:answer (?:are )?in|language:) (Turkish|English)", re.MULTILINE)
@@ -26,10 +27,21 @@ ASKED = (
 
 class Teacher(messages_api.MessagesServer):
     """Answers with as many words, and in the language, that the prompt names: what it does not
-    name, it cannot keep."""
+    name, it cannot keep. And judges rows, Turkish ones worse."""
+
+    judged: Counter[str]
+
+    def scores(self, asked: str) -> str:
+        self.judged[asked] += 1
+        names = ("naturalness", "character", "to_the_point", "truth")
+        assert all(f"- {name}: " in asked for name in names) and "called JESSY" in asked
+        natural = 2 if "which is to be in Turkish." in asked and "budur" in asked else 4
+        return json.dumps({"reason": "So so.", **dict.fromkeys(names, 4), "naturalness": natural})
 
     def usual(self, seen: Seen) -> Step:
         asked = seen.body["messages"][-1]["content"]
+        if seen.body["model"] == JUDGE:
+            return messages_api.said(self.scores(asked), JUDGE)
         found = RANGE.search(asked)
         least = int(found[1]) if found else 0
         names = seen.body["output_config"]["format"]["schema"]["properties"]
@@ -43,6 +55,7 @@ class Teacher(messages_api.MessagesServer):
 @pytest.fixture
 def server() -> Iterator[Teacher]:
     with Teacher() as running:
+        running.judged = Counter()
         yield running
 
 
@@ -91,6 +104,23 @@ def test_all_of_jessy_becomes_a_data_set(project: Project, server: Teacher) -> N
     again = project.run("build", *words)
     assert again.code == 0, again.out + again.err
     assert sum(made.values()) == server.count
+
+
+def test_a_judge_reads_what_jessys_teachers_wrote(project: Project, server: Teacher) -> None:
+    scale = ("--scale", SCALE, "--until", "validate")
+    assert project.run("build", "recipes/jessy.yaml", *scale).code == 0
+    written = server.count
+    done = project.run("build", "recipes/jessy-judged.yaml", *scale)
+    assert done.code == 0, done.out + done.err
+    # The rows are those of the other recipe: none of them is asked for again.
+    assert server.count == written + sum(server.judged.values())
+    assert set(server.judged.values()) == {1}
+    status = project.run("status", "recipes/jessy-judged.yaml", *scale[:2], "--json")
+    said = json.loads(status.out)
+    assert said["judged"]["rows"] >= len(server.judged) > written
+    assert set(said["rejected"]["by_rule"]) == {"judge"}
+    assert said["judged"]["by_category"]["smalltalk"]["naturalness"] == 4
+    assert 2 < said["judged"]["by_category"]["personality"]["naturalness"] < 4
 
 
 def dataset(project: Project) -> Path:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jessy_build.validators import TOGETHER, VALIDATORS, Finding, check
+from jessy_build.validators import TOGETHER, VALIDATORS, Finding, Judged, check
 from tests.validators.rows import talk
 
 WORDS = {"low": [1, 3]}
@@ -71,7 +71,10 @@ def test_good_rows_have_no_findings_and_no_rows_have_none() -> None:
 
 
 def test_each_rule_signs_with_the_name_it_is_listed_under() -> None:
-    findings: list[Finding] = check(ROWS, ALL, WORDS, ITERATIONS)
+    judged = {(ROWS[2].id, "r:3"): Judged({"naturalness": 1}, "Stiff.")}
+    findings: list[Finding] = check(
+        ROWS, ALL, WORDS, ITERATIONS, at_least={"naturalness": 2}, judged=judged
+    )
     assert {finding.rule for finding in findings} == set(VALIDATORS) - set(TOGETHER)
 
 
