@@ -1,5 +1,6 @@
 """Claude through the Messages API. The SDK does not retry: `retry` says when we do."""
 
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -39,6 +40,9 @@ STOPS: Mapping[str | None, Stop] = {
     "model_context_window_exceeded": "length",
     "refusal": "refusal",
 }
+
+NO_MESSAGE = (AttributeError, IndexError, KeyError, TypeError)
+"""What reading a message raises where something is missing from it, or is of another type."""
 
 
 class Config(BaseConfig):
@@ -167,8 +171,7 @@ class Claude:
         message = await self._create(request)
         try:
             return self.reply(message, request.digest, time.perf_counter() - began)
-        except (AttributeError, TypeError):
-            # The SDK builds a Message out of any JSON, whatever is missing from it.
+        except NO_MESSAGE:
             failed = self.no_message()
         raise failed
 
@@ -176,12 +179,16 @@ class Claude:
         for client in self._clients:
             await client.close()
 
-    async def _create(self, request: Request) -> "sdk.types.Message":
-        client = next(self._turn)
-        return await self.called(
-            lambda: client.messages.create(**body(request)),
-            seconds=asking.seconds(request, self._config.timeout),
-        )
+    async def _create(self, request: Request) -> Any:
+        """The message as the server wrote it: the SDK's model of it takes time, and checks
+        nothing."""
+        messages = next(self._turn).messages.with_raw_response
+
+        async def call() -> Any:
+            raw = await messages.create(**body(request))
+            return json.loads(await raw.read())
+
+        return await self.called(call, seconds=asking.seconds(request, self._config.timeout))
 
     async def called(
         self,
@@ -216,12 +223,12 @@ class Claude:
         # Raised out here, so that no SDK error hangs on it: that holds the request and its key.
         raise failed
 
-    def reply(self, message: "sdk.types.Message", request: str, seconds: float) -> Reply:
-        """`request` is the digest of what was asked. AttributeError or TypeError for a message
-        that is none."""
-        text = "".join(block.text for block in message.content if block.type == "text")
-        usage = _usage(message.usage)
-        reason = message.stop_reason
+    def reply(self, message: Mapping[str, Any], request: str, seconds: float) -> Reply:
+        """`message` is as the server wrote it, and `request` the digest of what was asked. One of
+        NO_MESSAGE for a message that is none."""
+        text = "".join(block["text"] for block in message["content"] if block["type"] == "text")
+        usage = _usage(message["usage"])
+        reason, model = message["stop_reason"], message["model"]
         if reason not in STOPS:
             raise StepError(
                 f"{self.host} ended an answer with '{reason}', which nobody asked for",
@@ -232,7 +239,7 @@ class Claude:
             stop=STOPS[reason],
             usage=usage,
             seconds=seconds,
-            model=message.model,
+            model=model,
             request=request,
         )
 
@@ -338,14 +345,14 @@ def body(request: Request) -> dict[str, Any]:
     return body
 
 
-def _usage(usage: "sdk.types.Usage") -> Usage:
-    details = usage.output_tokens_details
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    details = usage.get("output_tokens_details")
     return Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_input_tokens=usage.cache_read_input_tokens or 0,
-        thinking_tokens=details.thinking_tokens if details else 0,
-        cache_write_tokens=usage.cache_creation_input_tokens or 0,
+        input_tokens=usage["input_tokens"],
+        output_tokens=usage["output_tokens"],
+        cached_input_tokens=usage.get("cache_read_input_tokens") or 0,
+        thinking_tokens=details["thinking_tokens"] if details else 0,
+        cache_write_tokens=usage.get("cache_creation_input_tokens") or 0,
     )
 
 

@@ -116,11 +116,12 @@ class MessageBatches:
             if result.type != "succeeded":
                 said = result.error.error.message if result.type == "errored" else result.type
                 return Result(request, None, str(said))
-            reply = self._claude.reply(result.message, request, 0.0)
+            message = result.message.to_dict(warnings=False)
+            reply = self._claude.reply(message, request, 0.0)
             return Result(request, reply._replace(usage=reply.usage._replace(batched=True)))
         except StepError as odd:
             return Result(request, None, odd.problem)
-        except (AttributeError, TypeError):
+        except (*anthropic.NO_MESSAGE, ValueError):
             failed = self._claude.no_message()
         raise failed
 

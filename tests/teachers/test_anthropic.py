@@ -302,6 +302,11 @@ def test_an_unknown_model_is_answered_with_the_one_that_was_meant() -> None:
         '"hi"',
         '{"content": [1]}',
         '{"content": 5, "usage": {}}',
+        '{"model": "m", "stop_reason": "end_turn", "content": [{"type": "text", "text": 5}],'
+        ' "usage": {"input_tokens": 1, "output_tokens": 1}}',
+        '{"model": "m", "stop_reason": ["end_turn"], "content": [],'
+        ' "usage": {"input_tokens": 1, "output_tokens": 1}}',
+        '{"model": "m", "stop_reason": "end_turn", "content": [], "usage": {"input_tokens": 1}}',
     ],
 )
 def test_an_answer_that_is_no_message_is_an_error_and_not_an_example(body: str) -> None:
