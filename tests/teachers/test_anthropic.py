@@ -476,9 +476,9 @@ def test_what_the_api_does_not_take_is_refused_in_the_recipe(fields: dict[str, A
 def test_importing_the_teachers_loads_no_sdk() -> None:
     code = (
         "import sys, jessy_build.teachers;"
-        "sdks = {'anthropic', 'ollama', 'openai', 'httpx', 'httpx2'};"
+        "sdks = {'anthropic', 'ollama', 'openai', 'httpx', 'httpx2', 'mlx', 'llguidance'};"
         "print(sorted(sdks & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert set(TEACHERS) == {"curated", "anthropic", "ollama", "openai"}
+    assert set(TEACHERS) == {"curated", "anthropic", "ollama", "openai", "mlx"}
