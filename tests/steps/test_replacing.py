@@ -233,3 +233,16 @@ def test_the_upper_limit_of_the_bill_counts_what_may_be_asked_in_place(tmp_path:
         replacing = at_most(project)
         project.edit("on_reject: replace", "on_reject: drop")
         assert replacing > 5 * at_most(project)
+
+
+def test_old_answers_that_are_removed_are_none_of_those_that_took_a_place(tmp_path: Path) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        first = rows(project)
+        removed = good(project.run("gc", "--answers-older-than", "0", "--json")).out
+        assert json.loads(removed)["answers"] == 0
+        # Another rule that rejects nothing more: the places are filled again from the answers.
+        project.edit('["as an AI"]', '["as an AI", "nobody says so"]')
+        assert "validate" in good(project.run(*UNTIL)).ran
+        assert rows(project) == first and server.count == ROWS + 2
