@@ -195,6 +195,31 @@ def test_curated_rows_that_break_a_rule_are_named_in_the_table(tmp_path: Path) -
         assert "few" in done.err and "curated rows" in done.err
 
 
+def test_where_nobody_can_be_asked_a_counted_category_stops_the_build_too(tmp_path: Path) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        recipe = (project.root / "recipe.yaml").read_text()
+        start, end = recipe.index("teachers:"), recipe.index("dataset:")
+        own = (
+            "teachers:\n  own: {kind: curated, files: [rows.jsonl]}\n"
+            "categories:\n  few: {teacher: own, count: 3}\n"
+        )
+        project.write(recipe[:start] + own + recipe[end:])
+        said_so = [
+            {"user": user, "assistant": answer, "language": "en", "complexity": "low"}
+            for user, answer in (("hello", "As an AI, no."), ("hi there", "Yes."), ("hey", "Yes."))
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in said_so)
+        (project.root / "rows.jsonl").write_text(text)
+        done = project.run(*UNTIL)
+        assert done.code == 1 and "few" in done.err, done.out + done.err
+        assert "2 of 3 rows (forbid" in done.err
+        # Of `all` there is no number to fall short of.
+        project.edit("count: 3", "count: all")
+        assert "2 rows, 1 rejected" in good(project.run(*UNTIL)).out
+        assert server.count == 0
+
+
 def test_what_was_replaced_is_found_by_show(tmp_path: Path) -> None:
     with Teacher(bad_at_first) as server:
         project = make(tmp_path, server)
