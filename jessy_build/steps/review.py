@@ -21,7 +21,7 @@ from jessy_build.example import Example, Message, from_line, read_jsonl
 from jessy_build.recipe import review
 from jessy_build.recipe.review import Decision
 from jessy_build.recipe.text import half_character
-from jessy_build.steps import reviewed, stored_rows, validate
+from jessy_build.steps import replacing, reviewed, stored_rows, validate
 from jessy_build.steps.typed import command
 from jessy_build.validators import Finding
 
@@ -120,18 +120,13 @@ def _with_replaced(workspace: "Workspace", examples: list[Example]) -> list[Exam
     validated = workspace.before().get("validate")
     if validated is None or stored_rows.REPLACED not in validated.tree:
         return examples
-    taken: dict[str, Example] = {}
-    file = workspace.store.view(validated, validated.step) / stored_rows.REPLACED
-    for line in file.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        taken[row.pop("in_place_of")["source"]] = from_line(json.dumps(row))
-    return [_last(one, taken) for one in examples]
-
-
-def _last(one: Example, taken: Mapping[str, Example]) -> Example:
-    while one.origin.source in taken:
-        one = taken[one.origin.source]
-    return one
+    path = workspace.store.view(validated, validated.step) / stored_rows.REPLACED
+    with path.open(encoding="utf-8") as lines:
+        taken = {
+            place: from_line(json.dumps(fields))
+            for place, _, fields in stored_rows.replacements(lines)
+        }
+    return [stored_rows.standing(one, taken, replacing.place_of) for one in examples]
 
 
 def _row(number: int, one: Example, flags: Mapping[tuple[str, str], Sequence[Flag]]) -> Row:

@@ -138,10 +138,11 @@ def _replaced(job: Job, examples: Sequence[Example]) -> replacing.Replaced:
     def judge(rows: Sequence[Example]) -> "list[Finding]":
         return check(reviewed.applied(rows, judging.decided).rows, params)
 
-    # What somebody has put right by hand is not given up for another answer.
-    by_hand = reviewed.applied(examples, judging.decided).rows
-    spared = {row.origin.source for row in by_hand if row.edited}
-    made = replacing.replaced(job, examples, judge, judging.asking, spared)
+    def by_hand(row: Example) -> bool:
+        # What somebody has put right is not given up for another answer.
+        return reviewed.is_edited(row, judging.decided)
+
+    made = replacing.replaced(job, examples, judge, judging.asking, by_hand)
     # Of the others nobody asked for a number.
     bad = [place for place in made.bad if made.rows[place].category in params["counted"]]
     if bad:

@@ -11,6 +11,7 @@ from tests.loopback import messages_api
 from tests.loopback.messages_api import said
 from tests.loopback.server import Drop, Seen, Step
 from tests.steps.project import Project, Ran
+from tests.steps.test_review import desk
 
 RECIPE = """\
 recipe: 1
@@ -271,3 +272,77 @@ def test_old_answers_that_are_removed_are_none_of_those_that_took_a_place(tmp_pa
         project.edit('["as an AI"]', '["as an AI", "nobody says so"]')
         assert "validate" in good(project.run(*UNTIL)).ran
         assert rows(project) == first and server.count == ROWS + 2
+
+
+def test_a_review_decides_about_the_row_that_took_a_place(tmp_path: Path) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        shown = [row.messages[0].content for row in desk(project).rows]
+        assert len(shown) == ROWS and "Line about talk 3. 1 please" in shown[3]
+        assert not any("talk 3. 0" in asked for asked in shown)
+        at = desk(project)
+        at.decide(at.rows[3].id, at.rows[3].text, "edit", [shown[3], "Put right by hand."])
+        (deep,) = (row for row in at.rows if "deep 1." in row.messages[0].content)
+        at.decide(deep.id, deep.text, "reject")
+        good(project.run(*UNTIL))
+        said = json.dumps(rows(project))
+        assert "Put right by hand." in said and "deep 1." not in said
+        assert server.count == ROWS + 2, "a decision costs no question"
+        told = json.loads(good(project.run("show", at.rows[3].id, "--json")).out)
+        assert told["edited"][1]["content"] == "Put right by hand."
+
+
+def test_a_row_in_the_place_of_another_that_was_edited_is_not_given_up(tmp_path: Path) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        at = desk(project)
+        question = at.rows[3].messages[0].content
+        at.decide(at.rows[3].id, at.rows[3].text, "edit", [question, "As an AI, by hand."])
+        done = project.run(*UNTIL)
+        assert server.count == ROWS + 2, "nothing is asked in its place"
+        assert done.code == 1 and "7 of 8 rows (forbid" in done.err, done.out + done.err
+
+
+def test_of_two_rows_that_took_a_place_one_after_the_other_the_last_is_shown(
+    tmp_path: Path,
+) -> None:
+    def answering(asked: str, times: int) -> str:
+        bad = "talk 3." in asked and times < 2
+        return row(f"{asked} {times}", f"As an AI, {times}." if bad else f"Here, {times}.")
+
+    with Teacher(answering) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        shown = json.loads(good(project.run("show", "talk/talk/en/low/3", "--json")).out)
+        assert shown["messages"][1]["content"] == "Here, 2." and not shown["rejected"]
+        why = json.loads(good(project.run("why", "recipe.yaml", shown["slot"], "--json")).out)
+        assert why["id"] == shown["id"]
+        assert desk(project).rows[3].id == shown["id"]
+        # Each of the others is found by its request, and is not taken for the one in its place.
+        (gone,) = [f for f in _findings(project) if "talk 3. 1" in _asked(project, f["where"])]
+        between = json.loads(good(project.run("show", gone["where"], "--json")).out)
+        assert between["messages"][1]["content"] == "As an AI, 1." and between["rejected"]
+
+
+def test_the_newest_data_set_comes_before_what_took_a_place_in_an_older_one(
+    tmp_path: Path,
+) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        project.edit(', forbid: ["as an AI"]', "")
+        good(project.run(*UNTIL))
+        assert "As an AI" in json.dumps(rows(project))
+        shown = json.loads(good(project.run("show", "talk/talk/en/low/3", "--json")).out)
+        assert shown["messages"][1]["content"] == "As an AI, I cannot."
+
+
+def _findings(project: Project) -> list[dict[str, Any]]:
+    files = (project.root / ".jessy/views").rglob("findings.jsonl")
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def _asked(project: Project, request: str) -> str:
+    return str(json.loads(good(project.run("show", request, "--json")).out)["messages"])
