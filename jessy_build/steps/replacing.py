@@ -58,7 +58,7 @@ class Replaced:
 
     @property
     def bad(self) -> list[int]:
-        """The places of rows that break a rule."""
+        """The places of rows that break a rule. The category is part of an id."""
         named = {(f.example_id, f.where) for f in self.findings if f.severity == "error"}
         return [n for n, row in enumerate(self.rows) if (row.id, row.origin.source) in named]
 
@@ -113,10 +113,9 @@ class _Places:
         """The attempts that may follow; None where there is nobody to ask."""
         row = self._rows[place]
         if place not in self._at:
-            source = row.origin.source
-            if row.category not in self._asking or source not in self._items:
+            if (item := self._items.get(place_of(row))) is None:
                 return None
-            self._at[place] = self._items[row.origin.source]
+            self._at[place] = item
         now = self._at[place]
         then = now._replace(attempt=now.attempt + 1, last=now.attempt + 1 + TRIES)
         self._at[place] = then
@@ -149,17 +148,17 @@ class _Places:
         return None
 
     @cached_property
-    def _items(self) -> dict[str, Open]:
+    def _items(self) -> dict[Place, Open]:
         """By the request of each answer that a build may have taken first."""
         return dict(self._named())
 
-    def _named(self) -> Iterator[tuple[str, Open]]:
-        for asking in self._asking.values():
+    def _named(self) -> Iterator[tuple[Place, Open]]:
+        for category, asking in self._asking.items():
             for cell in asking.questions.cells:
                 for ordinal in range(cell.rows):
                     for attempt in range(TRIES):
                         item = Open(cell, ordinal, attempt)
-                        yield item.request, item
+                        yield (category, item.request), item
 
 
 def shortfall(made: Replaced, bad: Sequence[int]) -> StepError:

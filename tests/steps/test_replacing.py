@@ -346,3 +346,23 @@ def _findings(project: Project) -> list[dict[str, Any]]:
 
 def _asked(project: Project, request: str) -> str:
     return str(json.loads(good(project.run("show", request, "--json")).out)["messages"])
+
+
+def test_two_categories_that_ask_one_teacher_the_same_keep_their_own_rows(tmp_path: Path) -> None:
+    with Teacher(lambda asked, times: row(asked, f"Sadly, {times}.")) as server:
+        project = make(tmp_path, server)
+        same = "count: 8, prompt: ask.j2, languages: {en: 1}"
+        project.edit("count: 4, prompt: deep.j2, languages: {en: 1}", same)
+        project.edit(f"{same}, complexity: {{low: 1}}}}\ndataset", f"{same}, {MEDIUM}}}\ndataset")
+        project.edit('forbid: ["as an AI"]', ONLY_TALK)
+        good(project.run(*UNTIL))
+        assert len(rows(project)) == 8 + 8
+        shown = {(r.category, r.level, r.messages[-1].content) for r in desk(project).rows}
+        assert shown == {("talk", "low", "Sadly, 1."), ("deep", "medium", "Sadly, 0.")}
+        trained = {r["messages"][-1]["content"] for r in rows(project)}
+        assert trained == {"Sadly, 1.", "Sadly, 0."}
+        assert server.count == 8 + 8, "what both ask is paid for once"
+
+
+MEDIUM = "complexity: {medium: 1}"
+ONLY_TALK = 'words: false, duplicates: false, persona: {talk: {categories: [talk], forbid: ["0"]}}'
