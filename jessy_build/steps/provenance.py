@@ -179,15 +179,30 @@ def _asked_of(answer: Answer, question: Mapping[str, Any], source: str) -> Asked
 
 def _template(past: Past, row: Row) -> Template | None:
     category = row.fields["category"]
-    text = row.artifact.about.get(f"categories.{category}.prompt")
-    if not isinstance(text, str):
+    generated = _generated(past, row)
+    text = generated.about.get(f"categories.{category}.prompt") if generated else None
+    if generated is None or not isinstance(text, str):
         return None
-    users = {user.build for user in past.store.ledger.decisions.users(row.artifact.key)}
+    users = {user.build for user in past.store.ledger.decisions.users(generated.key)}
     for build in past.builds():
         if build.id in users:
             wanted = build.config["categories"].get(category, {})
             return Template(str(wanted.get("prompt")), digest.of_bytes(text.encode()))
     return Template("", digest.of_bytes(text.encode()))
+
+
+def _generated(past: Past, row: Row) -> Artifact | None:
+    """The step that asked the row's question first. A row that took another's place lies in a
+    validation, which asked it once more."""
+    ledger = past.store.ledger
+    if row.artifact.kind == "generate":
+        return row.artifact
+    step = f"generate:{row.fields['category']}"
+    for user in ledger.decisions.users(row.artifact.key):
+        decided = ledger.decisions.of_build(user.build).get(step)
+        if decided and (artifact := ledger.artifact(decided.key)):
+            return artifact
+    return None
 
 
 def _excerpt(origin: Mapping[str, Any]) -> Excerpt | None:

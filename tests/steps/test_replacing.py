@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +347,27 @@ def _findings(project: Project) -> list[dict[str, Any]]:
 
 def _asked(project: Project, request: str) -> str:
     return str(json.loads(good(project.run("show", request, "--json")).out)["messages"])
+
+
+def test_a_row_in_the_place_of_another_names_the_template_and_prompt_that_made_it(
+    tmp_path: Path,
+) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        template = (project.root / "ask.j2").read_bytes()
+        good(project.run(*UNTIL))
+        old = json.loads(good(project.run("show", "talk/talk/en/low/3", "--json")).out)
+        other = "Another line about talk {{ ordinal }}."
+        (project.root / "ask.j2").write_text(other, encoding="utf-8")
+        good(project.run(*UNTIL))
+        new = json.loads(good(project.run("show", "talk/talk/en/low/3", "--json")).out)
+        assert "Another line" in new["asked"]["prompt"][-1][1] and new["asked"]["attempt"] == 1
+        assert new["template"] == {"file": "ask.j2", "sha256": sha256(other.encode()).hexdigest()}
+        old = json.loads(good(project.run("show", old["id"], "--json")).out)
+        assert (
+            old["asked"]["prompt"][-1][1] == "Line about talk 3." and old["asked"]["attempt"] == 1
+        )
+        assert old["template"] == {"file": "ask.j2", "sha256": sha256(template).hexdigest()}
 
 
 def test_two_categories_that_ask_one_teacher_the_same_keep_their_own_rows(tmp_path: Path) -> None:
