@@ -80,3 +80,15 @@ def test_only_the_console_prints_and_only_the_command_line_exits() -> None:
                 if exits or (name == "print" and path.name != "console.py"):
                     found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {name}()")
     assert not found, "\n".join(found)
+
+
+LEAVES = ("finding", "phrases")
+"""Of the validators: rules stand on them, and they on none."""
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_what_rules_share_knows_no_rule(name: str) -> None:
+    path = PACKAGE / "validators" / f"{name}.py"
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    named = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    assert [module for module in named if module.startswith("jessy_build.validators")] == []
