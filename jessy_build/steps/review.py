@@ -155,7 +155,7 @@ def _findings(workspace: "Workspace", examples: Sequence[Example]) -> Iterable[F
     inputs = {name: workspace.store.digest(artifact) for name, artifact in made.items()}
     if validated is None or validated.preimage["inputs"] != inputs:
         judged = reviewed.applied(examples, step.payload.decided)
-        return validate.check(judged.rows, step.params)
+        return validate.check(judged, step.params)
     folder = workspace.store.view(validated, step.name)
     with (folder / "findings.jsonl").open(encoding="utf-8") as file:
         return [Finding(**json.loads(line)) for line in file]

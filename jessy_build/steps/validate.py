@@ -73,17 +73,18 @@ def expand(loaded: "LoadedRecipe", generating: Sequence[Step] = ()) -> list[Step
     return [Step(name, name, version, params, needs, pool, span, judging, about)]
 
 
-def check(examples: Sequence[Example], params: Mapping[str, Any]) -> "list[Finding]":
+def check(judged: reviewed.Reviewed, params: Mapping[str, Any]) -> "list[Finding]":
     """By the rules of the step's parameters."""
     from jessy_build import validators
 
     return validators.check(
-        examples,
+        judged.rows,
         params["rules"],
         params["words"],
         params["iterations"],
         params.get("prompts", ()),
         params["counted"],
+        judged.rejected,
     )
 
 
@@ -101,7 +102,7 @@ def run(job: Job) -> Facts:
         made = _replaced(job, examples)
         examples = made.rows
     judged = reviewed.applied(examples, judging.decided)
-    findings = made.findings if replaces else check(judged.rows, params)
+    findings = made.findings if replaces else check(judged, params)
     bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
     if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
@@ -136,7 +137,7 @@ def _replaced(job: Job, examples: Sequence[Example]) -> replacing.Replaced:
     params, judging = job.step.params, job.step.payload
 
     def judge(rows: Sequence[Example]) -> "list[Finding]":
-        return check(reviewed.applied(rows, judging.decided).rows, params)
+        return check(reviewed.applied(rows, judging.decided), params)
 
     def by_hand(row: Example) -> bool:
         # What somebody has put right is not given up for another answer.
