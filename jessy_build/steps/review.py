@@ -7,9 +7,11 @@ Decisions are written into the file beside the recipe as they fall. Two who revi
 import json
 import shlex
 import threading
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -33,6 +35,8 @@ WORDS = (UNDECIDED, "accept", "reject", "edit")
 NO_RULE, ANY_RULE = "none", "any"
 MOST_LETTERS = 200_000
 """Of one message that an edit may have."""
+PATIENCE = 3.0
+"""Seconds that a decision waits for those of another review."""
 
 
 class Refused(Exception):
@@ -261,7 +265,7 @@ class Desk:
             raise Refused("the last build has no such example")
         row = self.rows[number]
         decision = self._decision(row, word, messages)
-        with self._here, locks.hold(self._lock):
+        with self._here, self._alone():
             self._read()
             if decision is None:
                 self._decided.pop((id, text), None)
@@ -275,6 +279,22 @@ class Desk:
                 raise Refused(f"{self.file.name} cannot be written: {error.strerror}") from None
             self._folded.pop(number, None)
             return {"row": self.told(row), "counts": self.counts()}
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Others write as quickly as this one does; who holds on for longer is told about."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with locks.hold_if_free(self._lock) as free:
+                    if free:
+                        yield
+                        return
+            except OSError as error:
+                raise Refused(f"{self._lock} cannot be locked: {error.strerror}") from None
+            if time.monotonic() > until:
+                raise Refused("another review is writing its decision; decide again in a moment")
+            time.sleep(0.02)
 
     def _decision(self, row: Row, word: str, messages: Any) -> Decision | None:
         if word not in WORDS:
