@@ -80,3 +80,34 @@ def test_only_the_console_prints_and_only_the_command_line_exits() -> None:
                 if exits or (name == "print" and path.name != "console.py"):
                     found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {name}()")
     assert not found, "\n".join(found)
+
+
+BELOW_RULES = ("finding", "phrases")
+"""Of the validators: rules stand on them, and they on none."""
+
+
+@pytest.mark.parametrize("name", BELOW_RULES)
+def test_what_rules_share_knows_no_rule(name: str) -> None:
+    path = PACKAGE / "validators" / f"{name}.py"
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    named = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    assert [module for module in named if module.startswith("jessy_build.validators")] == []
+
+
+def test_the_map_names_each_folder_and_each_module_once() -> None:
+    lines = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| `") and "/` |" in line]
+    folders = [line.split("`")[1].rstrip("/") for line in rows]
+    assert len(folders) == len(set(folders))
+    for folder, line in zip(folders, rows, strict=True):
+        modules = [path.stem for path in (PACKAGE / folder).glob("*.py")]
+        assert modules, f"{folder}/ is no folder of the package"
+        twice = [name for name in modules if line.count(f"`{name}`") > 1]
+        assert not twice, f"{folder}/: {twice}"
+
+
+@pytest.mark.parametrize("name", ["CHANGELOG.md", "ARCHITECTURE.md"])
+def test_no_merge_has_left_a_line_twice(name: str) -> None:
+    lines = (PACKAGE.parent / name).read_text(encoding="utf-8").splitlines()
+    starts = [line[:60] for line in lines if line.startswith("- ")]
+    assert [start for start in starts if starts.count(start) > 1] == []

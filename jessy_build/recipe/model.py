@@ -319,7 +319,7 @@ class Validation(Config):
     end or their length alone: a small model would learn just that."""
     balance: bool = True
     """Warns of what a category lacks of its topics, languages and levels after rows were
-    rejected."""
+    rejected, by a rule or in a review."""
     on_reject: Literal["drop", "fail", "replace"] = "fail"
     """What happens when a row breaks a rule: go on without it (`drop`), stop and name them all
     (`fail`), or ask its teacher for another one (`replace`), five times at most: then, or where a

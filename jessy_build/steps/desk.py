@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jessy_build import teachers
-from jessy_build.engine.answers import Answer, Spent
+from jessy_build.engine.answers import Answer, Answers, Spent
 from jessy_build.engine.kind import Job
 from jessy_build.example import BATCH, Reply, Request, request_digest
 from jessy_build.steps import answered, items, weights
@@ -96,15 +96,15 @@ def missing(job: Job, questions: Questions) -> Iterator[Open]:
         for ordinal in items.open_items(cell, job.answers):
             tried = failed.get((cell.stem(ordinal), cell.sample(ordinal)), 0)
             item = Open(cell, ordinal, 0)
-            yield _reopened(job, questions, item, tried) if tried else item
+            yield reopened(job.answers, questions, item, tried) if tried else item
 
 
-def _reopened(job: Job, questions: Questions, item: Open, tried: int) -> Open:
+def reopened(answers: Answers, questions: Questions, item: Open, tried: int) -> Open:
     """At the first answer that was cut off where it would have more room today; else at the last,
     whose asker was perhaps killed before it could be put right."""
     room = questions.request(item.cell, item.ordinal).max_tokens
     for attempt in range(tried):
-        known = job.answers.one(item.stem, item.sample, attempt)
+        known = answers.one(item.stem, item.sample, attempt)
         if known is not None and Reply.of(known.reply).is_cut_below(room):
             return item._replace(attempt=attempt)
     return item._replace(attempt=tried - 1)

@@ -8,16 +8,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from jessy_build.engine.answers import Answers
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse
-from jessy_build.example import BATCH
+from jessy_build.example import BATCH, Reply
 from jessy_build.plan.step import Step
-from jessy_build.steps import items, judge_costs, prices
+from jessy_build.steps import answered, desk, items, judge_costs, prices
 from jessy_build.steps.builds import Workspace
-from jessy_build.steps.desk import TRIES, Asking
+from jessy_build.steps.desk import TRIES, Asking, Open
+from jessy_build.steps.items import Cell, Questions
 from jessy_build.steps.judge_costs import Costs
 from jessy_build.steps.replacing import ROUNDS
 from jessy_build.steps.validate import Judging
+from jessy_build.teachers import correction
 
 REPLACING = "each rejected row asks for others"
 
@@ -34,8 +37,8 @@ class Estimate:
     output_tokens: float | None = None
     dollars: float | None = None
     dollars_at_most: float | None = None
-    """When every answer is as long as it may be, and every item needs all its tries, each with a
-    correction."""
+    """When every answer is as long as it may be, and every item needs all the tries that it has
+    left, each with a correction."""
     seconds: float | None = None
     memory: int | None = None
     """Bytes that all processes together held at the fullest moment."""
@@ -152,18 +155,18 @@ class _History:
         table = prices.of(asking.config)
         to_ask, most = 0, 0.0
         for cell in questions.cells:
-            open_items = list(items.open_items(cell, answers))
-            to_ask += len(open_items)
-            if open_items and table is not None:
+            left = _tries_left(questions, cell, answers)
+            to_ask += len(left)
+            if left and table is not None:
                 # A cell's prompts differ by a number at most, unless each is about another excerpt.
-                told = open_items if questions.dealt else open_items[-1:]
-                each_costs = [prices.of_a_try(table, questions.request(cell, n)) for n in told]
-                most += sum(each_costs) * len(open_items) / len(told)
+                told = list(left) if questions.dealt else list(left)[-1:]
+                costs = {n: prices.of_a_try(table, questions.request(cell, n)) for n in told}
+                most += sum(costs.get(n, costs[told[-1]]) * tries for n, tries in left.items())
         known = Estimate(items=questions.rows, prompts=questions.distinct, to_ask=to_ask)
         if not to_ask:
             return replace(known, dollars=0, dollars_at_most=0, seconds=0)
         if table is not None:
-            known = replace(known, dollars_at_most=TRIES * most)
+            known = replace(known, dollars_at_most=most)
         spent = self.spent.get(asking.config.model, {})
         answers_then = _both(spent, "requests")
         if not answers_then:
@@ -239,6 +242,40 @@ class _History:
         """Steps behind the base took their time on that one; data steps know none."""
         data = ("generate", "validate", "assemble", "report")
         return step.kind in data or isinstance(self.decisions.get("convert"), Reuse)
+
+
+def _tries_left(questions: Questions, cell: Cell, answers: Answers) -> dict[int, int]:
+    """By ordinal, how often each item may still be asked for that no answer fills."""
+    failed = answers.failed(cell.stems)
+    found = {}
+    for ordinal in items.open_items(cell, answers):
+        tried = failed.get((cell.stem(ordinal), cell.sample(ordinal)), 0)
+        left = _left_of(questions, cell, ordinal, tried, answers) if tried else TRIES
+        if left > 0:
+            found[ordinal] = left
+    return found
+
+
+def _left_of(questions: Questions, cell: Cell, ordinal: int, tried: int, answers: Answers) -> int:
+    item = desk.reopened(answers, questions, Open(cell, ordinal, 0), tried)
+    asked = questions.request(cell, ordinal)._replace(attempt=item.attempt)
+    if answered.known(answers, asked, item.stem) is None:
+        # It was cut off, and has more room today.
+        return TRIES - item.attempt
+    return TRIES - tried + _may_be_corrected(questions, cell, ordinal, tried - 1, answers)
+
+
+def _may_be_corrected(
+    questions: Questions, cell: Cell, ordinal: int, attempt: int, answers: Answers
+) -> bool:
+    """Whether a build ended between an answer and the question that would have put it right."""
+    known = answers.one(cell.stem(ordinal), cell.sample(ordinal), attempt)
+    if known is None or (reply := Reply.of(known.reply)).stop != "end":
+        return False
+    asked = questions.request(cell, ordinal)._replace(attempt=attempt)
+    why = desk.why_unusable(reply, questions.shape(cell, ordinal))
+    again = correction.request(asked, reply.text, why)
+    return answers.one(again.stem, again.sample, again.attempt) is None
 
 
 def _in_batches(config: Any) -> bool:

@@ -79,17 +79,18 @@ def export(
     workspace: "Workspace", form: str, columns: Sequence[str], folder: Path | None, force: bool
 ) -> Document:
     target = folder or workspace.folder / f"dataset-{form}"
+    place = Path(os.path.normpath(Path.cwd() / target))
+    _must_be_movable(place, target)
     train, rows = _built(workspace)
     columns = _expanded(workspace, columns)
     if not force:
         _must_be_ours(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StepError(f"{target.parent} cannot be made: {error.strerror}") from None
-    fresh = target.with_name(f".{target.name}.new-{os.getpid()}")
+    fresh = place.with_name(f".{place.name}.new-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
+    try:
+        fresh.mkdir(parents=True)
+    except OSError as error:
+        raise StepError(f"{fresh.parent} cannot be written to: {error.strerror}") from None
     try:
         counts = _write(fresh, form, columns, train, rows)
         recipe = workspace.loaded.recipe
@@ -107,7 +108,7 @@ def export(
         text = json.dumps(said, ensure_ascii=False, indent=2) + "\n"
         (fresh / MANIFEST).write_text(text, encoding="utf-8")
         _sync(fresh)
-        _put(fresh, target, force)
+        _put(fresh, place, force)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return document
@@ -176,11 +177,20 @@ def _scores(file: Path, columns: Sequence[str]) -> dict[tuple[str, str], dict[st
         return {}
     return {
         (one.id, one.source): {f"{SCORE}{name}": score for name, score in one.scores.items()}
-        for one in score_rows.read(file.read_bytes())
+        for one in score_rows.read(file.read_bytes().splitlines())
     }
 
 
 # Where it is put
+
+
+def _must_be_movable(place: Path, target: Path) -> None:
+    """An export is put in its place as one folder: not around those who stand in it."""
+    if place == Path.cwd() or place in Path.cwd().parents:
+        raise UsageError(
+            f"{target} is the folder you are in, or one around it",
+            hint="name a folder below it, as -o shared",
+        )
 
 
 def _must_be_ours(target: Path) -> None:

@@ -14,11 +14,16 @@ from jessy_build.diagnostics import StepError
 from jessy_build.engine import gc
 from jessy_build.engine.events import StepFinished, StepProgress, StepStarted
 from jessy_build.engine.gc import Garbage, Progress
-from jessy_build.steps import naming
+from jessy_build.steps import naming, score_rows, stored_rows
 from jessy_build.steps.naming import Named
 from jessy_build.steps.past import Past
 from jessy_build.steps.typed import command
 
+HOLDING_ROWS = {
+    "generate": {stored_rows.ROWS},
+    "validate": {stored_rows.REPLACED, score_rows.FILE},
+}
+"""Files by the kind of their step: those that say which answer each row was made of."""
 SOURCE = re.compile(rb'"(?:source|request)": "([0-9a-f]{64})"')
 """What a row came from, and what a judge was asked about it."""
 DAY = 86_400.0
@@ -107,15 +112,16 @@ def _document(
 
 
 def _behind_rows(past: Past, keep: set[str]) -> set[str]:
-    """The requests whose answers are rows of what is kept: without them nobody knows whence."""
+    """The requests whose answers are rows of what is kept, or took the place of such rows: without
+    them nobody knows whence, and the places would have to be filled anew."""
     found: set[str] = set()
-    ledger = past.store.ledger
-    for artifact in (*ledger.artifacts("generate"), *ledger.artifacts("validate")):
-        if artifact.key in keep:
-            for sha256, _ in artifact.tree.values():
-                path = past.store.object(sha256)
+    for kind, files in HOLDING_ROWS.items():
+        for artifact in past.store.ledger.artifacts(kind):
+            for name in files & artifact.tree.keys() if artifact.key in keep else ():
+                path = past.store.object(artifact.tree[name][0])
                 if path.exists():
-                    found |= {source.decode() for source in SOURCE.findall(path.read_bytes())}
+                    with path.open("rb") as lines:
+                        found.update(s.decode() for line in lines for s in SOURCE.findall(line))
     return found
 
 

@@ -63,12 +63,12 @@ def of(step: Step, making: Sequence[Making], answers: Answers, spent: Mapping[st
     """Of `validate` with a judge; `spent` is what the judge's model has used in validations."""
     judge: Judge = step.payload.judge
     there = list(chain.from_iterable(_there(one, judge, answers) for one in making))
-    rows = reviewed.applied(there, step.payload.decided).rows
-    asked = list(scores.asked_about(judge, rows))
+    left = reviewed.applied(there, step.payload.decided)
+    asked = list(scores.asked_about(judge, left.rows))
     known = {scores.key(one.row) for one in scores.known(judge, answers, asked)}
     open_ = {stem: row for row, stem in asked if scores.key(row) not in known}
     if open_:
-        found = validate.check(rows, step.params)
+        found = validate.check(left, step.params)
         bad = {(f.example_id, f.where) for f in found if f.severity == "error"}
         asked = [(row, stem) for row, stem in asked if scores.key(row) not in bad]
         open_ = {stem: row for stem, row in open_.items() if scores.key(row) not in bad}

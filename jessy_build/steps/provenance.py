@@ -1,7 +1,7 @@
 """Where one example comes from and where it went, out of stored artifacts and answers alone."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -193,15 +193,30 @@ def _asked_of(answer: Answer, question: Mapping[str, Any], source: str) -> Asked
 
 def _template(past: Past, row: Row) -> Template | None:
     category = row.fields["category"]
-    text = row.artifact.about.get(f"categories.{category}.prompt")
-    if not isinstance(text, str):
+    generated = _generated(past, row)
+    text = generated.about.get(f"categories.{category}.prompt") if generated else None
+    if generated is None or not isinstance(text, str):
         return None
-    users = {user.build for user in past.store.ledger.decisions.users(row.artifact.key)}
+    users = {user.build for user in past.store.ledger.decisions.users(generated.key)}
     for build in past.builds():
         if build.id in users:
             wanted = build.config["categories"].get(category, {})
             return Template(str(wanted.get("prompt")), digest.of_bytes(text.encode()))
     return Template("", digest.of_bytes(text.encode()))
+
+
+def _generated(past: Past, row: Row) -> Artifact | None:
+    """The step that asked the row's question first. A row that took another's place lies in a
+    validation, which asked it once more."""
+    ledger = past.store.ledger
+    if row.artifact.kind == "generate":
+        return row.artifact
+    step = f"generate:{row.fields['category']}"
+    for user in ledger.decisions.users(row.artifact.key):
+        decided = ledger.decisions.of_build(user.build).get(step)
+        if decided and (artifact := ledger.artifact(decided.key)):
+            return artifact
+    return None
 
 
 def _excerpt(origin: Mapping[str, Any]) -> Excerpt | None:
@@ -211,7 +226,7 @@ def _excerpt(origin: Mapping[str, Any]) -> Excerpt | None:
 
 def _verdicts(past: Past, row: Row) -> Iterator[Verdict]:
     fields = row.fields
-    for line in _validated(past, row, "findings.jsonl").splitlines():
+    for line in _validated(past, row, "findings.jsonl"):
         said = json.loads(line)
         if (said["example_id"], said["where"]) == (fields["id"], fields["origin"]["source"]):
             yield Verdict(said["rule"], said["severity"], said["message"])
@@ -227,7 +242,7 @@ def _judged(past: Past, row: Row) -> Judged | None:
 
 def _edited(past: Past, row: Row) -> tuple[Mapping[str, str], ...]:
     sign = f'"id": "{row.fields["id"]}"'.encode()
-    for line in _validated(past, row, stored_rows.ROWS).split(b"\n"):
+    for line in _validated(past, row, stored_rows.ROWS):
         if sign in line and b'"edited": true' in line:
             said = json.loads(line)
             if said.get("edited") and said["origin"] == row.fields["origin"]:
@@ -235,15 +250,15 @@ def _edited(past: Past, row: Row) -> tuple[Mapping[str, str], ...]:
     return ()
 
 
-def _validated(past: Past, row: Row, file: str) -> bytes:
-    """What the newest validation of the row has written."""
+def _validated(past: Past, row: Row, file: str) -> Iterable[bytes]:
+    """What the newest validation of the row has written, line by line."""
     ledger = past.store.ledger
     for user in ledger.decisions.users(row.artifact.key):
         decided = ledger.decisions.of_build(user.build).get("validate")
         validated = ledger.artifact(decided.key) if decided else None
         if validated is not None:
-            return stored_rows.content(past, validated, file) or b""
-    return b""
+            return stored_rows.lines(past, validated, file) or ()
+    return ()
 
 
 def _holders(past: Past, row: Row) -> Iterator[Holder]:
@@ -263,10 +278,11 @@ def _held(past: Past, assembled: Artifact, row: Row) -> tuple[str, tuple[Additio
     """The split that has it, and what was put into its answers there."""
     sign = f'"id": "{row.fields["id"]}"'.encode()
     for file in assembled.tree:
-        lines = stored_rows.content(past, assembled, file) or b""
-        if file.endswith(".jsonl") and sign in lines:
-            # Rows that ask the same share an id: the one that answers so is meant.
-            found = [json.loads(line) for line in lines.splitlines() if sign in line]
+        if not file.endswith(".jsonl"):
+            continue
+        lines = stored_rows.lines(past, assembled, file) or ()
+        # Rows that ask the same share an id: the one that answers so is meant.
+        if found := [json.loads(line) for line in lines if sign in line]:
             held = next((one for one in found if _answers_so(one, row)), found[0])
             enhanced = tuple(Addition(**one) for one in held.get("enhanced", ()))
             return file.removesuffix(".jsonl"), enhanced

@@ -6,7 +6,7 @@ alone: the same answers give the same rows, and a build that was killed asks not
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +17,7 @@ from jessy_build.engine.kind import Job
 from jessy_build.example import Example, Reply
 from jessy_build.steps import desk, generate
 from jessy_build.steps.desk import TRIES, Asking, Counts, Open
+from jessy_build.steps.stored_rows import Place
 
 if TYPE_CHECKING:
     from jessy_build.validators import Finding
@@ -27,6 +28,13 @@ SHOWN = 10
 
 Judge = Callable[[Sequence[Example]], "list[Finding]"]
 """Gives what is wrong with the rows; warnings may be among it."""
+
+Spared = Callable[[Example], bool]
+"""Whether a row stays although it breaks a rule, be it a first one or one that took a place."""
+
+
+def place_of(row: Example) -> Place:
+    return row.category, row.origin.source
 
 
 class Swap(NamedTuple):
@@ -51,7 +59,7 @@ class Replaced:
 
     @property
     def bad(self) -> list[int]:
-        """The places of rows that break a rule."""
+        """The places of rows that break a rule. The category is part of an id."""
         named = {(f.example_id, f.where) for f in self.findings if f.severity == "error"}
         return [n for n, row in enumerate(self.rows) if (row.id, row.origin.source) in named]
 
@@ -61,14 +69,15 @@ def replaced(
     rows: Sequence[Example],
     judge: Judge,
     asking: Mapping[str, Asking],
-    spared: Container[str] = (),
+    spared: Spared = lambda row: False,
 ) -> Replaced:
     """`asking` are the categories that ask, by name. Rows of others stay, with what was found, and
-    so do those of the origins that are spared."""
+    so do those that are spared."""
     made = Replaced(list(rows), judge(rows))
-    places = _Places(job, asking, rows, spared)
+    places = _Places(job, asking, rows)
     for _ in range(ROUNDS):
-        open_ = {place: item for place in made.bad if (item := places.next(place)) is not None}
+        bad = [place for place in made.bad if not spared(made.rows[place])]
+        open_ = {place: item for place in bad if (item := places.next(place)) is not None}
         if not open_:
             break
         job.note(f"{len(open_)} rows were rejected, and others are asked in their place")
@@ -94,10 +103,8 @@ class _Places:
         job: Job,
         asking: Mapping[str, Asking],
         rows: Sequence[Example],
-        spared: Container[str],
     ) -> None:
         self._job = job
-        self._spared = spared
         self._asking = asking
         self._rows = rows
         self._at: dict[int, Open] = {}
@@ -107,12 +114,9 @@ class _Places:
         """The attempts that may follow; None where there is nobody to ask."""
         row = self._rows[place]
         if place not in self._at:
-            source = row.origin.source
-            if row.category not in self._asking or source in self._spared:
+            if (item := self._items.get(place_of(row))) is None:
                 return None
-            if source not in self._items:
-                return None
-            self._at[place] = self._items[row.origin.source]
+            self._at[place] = item
         now = self._at[place]
         then = now._replace(attempt=now.attempt + 1, last=now.attempt + 1 + TRIES)
         self._at[place] = then
@@ -153,17 +157,17 @@ class _Places:
         return None
 
     @cached_property
-    def _items(self) -> dict[str, Open]:
+    def _items(self) -> dict[Place, Open]:
         """By the request of each answer that a build may have taken first."""
         return dict(self._named())
 
-    def _named(self) -> Iterator[tuple[str, Open]]:
-        for asking in self._asking.values():
+    def _named(self) -> Iterator[tuple[Place, Open]]:
+        for category, asking in self._asking.items():
             for cell in asking.questions.cells:
                 for ordinal in range(cell.rows):
                     for attempt in range(TRIES):
                         item = Open(cell, ordinal, attempt)
-                        yield item.request, item
+                        yield (category, item.request), item
 
 
 def shortfall(made: Replaced, bad: Sequence[int]) -> StepError:

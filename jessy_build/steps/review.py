@@ -7,9 +7,11 @@ Decisions are written into the file beside the recipe as they fall. Two who revi
 import json
 import shlex
 import threading
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +23,7 @@ from jessy_build.example import Example, Message, from_line, read_jsonl
 from jessy_build.recipe import review
 from jessy_build.recipe.review import Decision
 from jessy_build.recipe.text import half_character
-from jessy_build.steps import reviewed, score_rows, scores, stored_rows, validate
+from jessy_build.steps import replacing, reviewed, score_rows, scores, stored_rows, validate
 from jessy_build.steps.typed import command
 from jessy_build.validators import Finding, Judged
 
@@ -33,6 +35,8 @@ WORDS = (UNDECIDED, "accept", "reject", "edit")
 NO_RULE, ANY_RULE = "none", "any"
 MOST_LETTERS = 200_000
 """Of one message that an edit may have."""
+PATIENCE = 3.0
+"""Seconds that a decision waits for those of another review."""
 
 
 class Refused(Exception):
@@ -125,18 +129,13 @@ def _with_replaced(workspace: "Workspace", examples: list[Example]) -> list[Exam
     validated = workspace.before().get("validate")
     if validated is None or stored_rows.REPLACED not in validated.tree:
         return examples
-    taken: dict[str, Example] = {}
-    file = workspace.store.view(validated, validated.step) / stored_rows.REPLACED
-    for line in file.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        taken[row.pop("in_place_of")["source"]] = from_line(json.dumps(row))
-    return [_last(one, taken) for one in examples]
-
-
-def _last(one: Example, taken: Mapping[str, Example]) -> Example:
-    while one.origin.source in taken:
-        one = taken[one.origin.source]
-    return one
+    path = workspace.store.view(validated, validated.step) / stored_rows.REPLACED
+    with path.open(encoding="utf-8") as lines:
+        taken = {
+            place: from_line(json.dumps(fields))
+            for place, _, fields in stored_rows.replacements(lines)
+        }
+    return [stored_rows.standing(one, taken, replacing.place_of) for one in examples]
 
 
 def _row(
@@ -175,7 +174,7 @@ def _findings(
         step = workspace.plan["validate"]
         left = reviewed.applied(examples, step.payload.decided)
         told = {name: one for name, one in judged.items() if name not in left.accepted}
-        return validate.check(left.rows, step.params, told)
+        return validate.check(left, step.params, told)
     with (folder / "findings.jsonl").open(encoding="utf-8") as file:
         return [Finding(**json.loads(line)) for line in file]
 
@@ -185,7 +184,7 @@ def _judged(workspace: "Workspace", examples: Sequence[Example]) -> dict[tuple[s
     folder = _validated(workspace)
     if folder is not None:
         file = folder / score_rows.FILE
-        lines = score_rows.read(file.read_bytes()) if file.exists() else ()
+        lines = score_rows.read(file.read_bytes().splitlines()) if file.exists() else ()
         return {(one.id, one.source): Judged(one.scores, one.reason) for one in lines}
     step = workspace.plan["validate"]
     if (judge := step.payload.judge) is None:
@@ -311,7 +310,7 @@ class Desk:
             raise Refused("the last build has no such example")
         row = self.rows[number]
         decision = self._decision(row, word, messages)
-        with self._here, locks.hold(self._lock):
+        with self._here, self._alone():
             self._read()
             if decision is None:
                 self._decided.pop((id, text), None)
@@ -325,6 +324,22 @@ class Desk:
                 raise Refused(f"{self.file.name} cannot be written: {error.strerror}") from None
             self._folded.pop(number, None)
             return {"row": self.told(row), "counts": self.counts()}
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Others write as quickly as this one does; who holds on for longer is told about."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with locks.hold_if_free(self._lock) as free:
+                    if free:
+                        yield
+                        return
+            except OSError as error:
+                raise Refused(f"{self._lock} cannot be locked: {error.strerror}") from None
+            if time.monotonic() > until:
+                raise Refused("another review is writing its decision; decide again in a moment")
+            time.sleep(0.02)
 
     def _decision(self, row: Row, word: str, messages: Any) -> Decision | None:
         if word not in WORDS:

@@ -82,6 +82,12 @@ def applied(examples: Sequence[Example], decided: Decisions) -> Reviewed:
     return made
 
 
+def is_edited(example: Example, decided: Decisions) -> bool:
+    """Whether an edit stands in the place of what its origin gave."""
+    ((_, decision),) = _decided([example], decided, {id for id, _ in decided})
+    return decision is not None and decision.decision == "edit"
+
+
 def _decided(
     examples: Iterable[Example], decided: Decisions, ids: set[str]
 ) -> Iterator[tuple[Example, Decision | None]]:

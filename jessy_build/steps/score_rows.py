@@ -37,8 +37,8 @@ def write(path: Path, lines: Iterable[Line]) -> None:
             file.write(json.dumps(one._asdict(), ensure_ascii=False) + "\n")
 
 
-def read(text: bytes) -> Iterator[Line]:
-    for one in text.splitlines():
+def read(lines: Iterable[bytes]) -> Iterator[Line]:
+    for one in lines:
         yield Line(**json.loads(one))
 
 

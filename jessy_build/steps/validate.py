@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jessy_build.validators import Finding, Judged
 
 name = "validate"
-version = 3
+version = 4
 holds = always
 
 SHOWN = 10
@@ -81,22 +81,23 @@ def expand(loaded: "LoadedRecipe", ledger: "Ledger", generating: Sequence[Step] 
 
 
 def check(
-    examples: Sequence[Example],
+    judged: reviewed.Reviewed,
     params: Mapping[str, Any],
-    judged: "Mapping[tuple[str, str], Judged] | None" = None,
+    scored: "Mapping[tuple[str, str], Judged] | None" = None,
 ) -> "list[Finding]":
     """By the rules of the step's parameters, and what a judge said of the rows."""
     from jessy_build import validators
 
     return validators.check(
-        examples,
+        judged.rows,
         params["rules"],
         params["words"],
         params["iterations"],
         params.get("prompts", ()),
         params["counted"],
         params.get("judge", {}).get("at_least"),
-        judged,
+        scored,
+        judged.rejected,
     )
 
 
@@ -109,11 +110,13 @@ def run(job: Job) -> Facts:
     params, judging = job.step.params, job.step.payload
     bench = Bench(job, judging.judge, params["rules"]["on_reject"] != "fail")
     made = replacing.Replaced([], [])
-    if judging.asking:
+    # Also where nobody can be asked: a counted category of curated rows alone may fall short.
+    replaces = params["rules"]["on_reject"] == "replace"
+    if replaces:
         made = _replaced(job, examples, bench)
         examples = made.rows
     judged = reviewed.applied(examples, judging.decided)
-    findings = made.findings if judging.asking else _found(judged, params, bench)
+    findings = made.findings if replaces else _found(judged, params, bench)
     bad = {(f.example_id, f.where) for f in findings if f.severity == "error"}
     if bad and params["rules"]["on_reject"] == "fail":
         raise _rejected(findings, len(bad), len(examples))
@@ -145,14 +148,8 @@ def run(job: Job) -> Facts:
     }
 
 
-def _found(
-    reviewed_: reviewed.Reviewed, params: Mapping[str, Any], bench: Bench
-) -> "list[Finding]":
-    return bench.findings(
-        reviewed_.rows,
-        reviewed_.accepted,
-        lambda said: check(reviewed_.rows, params, said),
-    )
+def _found(left: reviewed.Reviewed, params: Mapping[str, Any], bench: Bench) -> "list[Finding]":
+    return bench.findings(left.rows, left.accepted, lambda said: check(left, params, said))
 
 
 def _scored(job: Job, bench: Bench) -> dict[str, Any]:
@@ -177,10 +174,11 @@ def _replaced(job: Job, examples: Sequence[Example], bench: Bench) -> replacing.
     def judge(rows: Sequence[Example]) -> "list[Finding]":
         return _found(reviewed.applied(rows, judging.decided), params, bench)
 
-    # What somebody has put right by hand is not given up for another answer.
-    by_hand = reviewed.applied(examples, judging.decided).rows
-    spared = {row.origin.source for row in by_hand if row.edited}
-    made = replacing.replaced(job, examples, judge, judging.asking, spared)
+    def by_hand(row: Example) -> bool:
+        # What somebody has put right is not given up for another answer.
+        return reviewed.is_edited(row, judging.decided)
+
+    made = replacing.replaced(job, examples, judge, judging.asking, by_hand)
     # Of the others nobody asked for a number.
     bad = [place for place in made.bad if made.rows[place].category in params["counted"]]
     if bad:

@@ -64,13 +64,15 @@ def check(
     counted: Sequence[str] = (),
     at_least: Mapping[str, int] | None = None,
     judged: Mapping[tuple[str, str], Judged] | None = None,
+    left_out: Sequence[Example] = (),
 ) -> list[Finding]:
     """All findings of the rules that are on, in the order of the rows; last what is said of all.
 
     `rules` is the recipe's `dataset.validate`: a rule set to false is off. `words` and `iterations`
     have [from, to] for each level of complexity; `prompts` are those that nobody may be trained on,
     `counted` the categories whose number of rows is asked for; `judged` is what a judge said of
-    rows, by id and origin, and `at_least` the scores that they need.
+    rows, by id and origin, and `at_least` the scores that they need. Nobody judges what is
+    `left_out` already, but the data set lacks it.
     """
     limits = Limits(
         words={level: (span[0], span[1]) for level, span in words.items()},
@@ -94,20 +96,21 @@ def check(
     findings += _found(COMPARING, rules, ordered, limits)
     place = {(e.id, e.origin.source): index for index, e in enumerate(examples)}
     findings.sort(key=lambda finding: place[finding.example_id, finding.where])
-    return [*findings, *_together(findings, rules, examples, limits)]
+    return [*findings, *_together(findings, rules, examples, left_out, limits)]
 
 
 def _together(
     findings: Sequence[Finding],
     rules: Mapping[str, Any],
     examples: Sequence[Example],
+    left_out: Sequence[Example],
     limits: Limits,
 ) -> Iterable[Finding]:
     bad = {(finding.example_id, finding.where) for finding in findings}
     kept = [example for example in examples if (example.id, example.origin.source) not in bad]
     for name, validator in TOGETHER.items():
         if rules.get(name, True):
-            yield from validator(examples, kept, limits)
+            yield from validator([*examples, *left_out], kept, limits)
 
 
 def _manner(said: Mapping[str, Sequence[str] | None]) -> Manner:

@@ -1,4 +1,4 @@
-"""Warn of what a category lacks of its quotas once rows were rejected.
+"""Warn of what a category lacks of its quotas once rows were rejected, by rules or in a review.
 
 What was made is what the recipe asks for, to the row; so the rows that fell are what is missing. Of
 `count: all` nothing is missing, since no number was asked for.

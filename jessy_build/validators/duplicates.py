@@ -10,16 +10,13 @@ from collections.abc import Iterator, Sequence
 
 from jessy_build.example import Example, Role
 from jessy_build.validators.finding import Finding, Limits, error, excerpt
+from jessy_build.validators.phrases import OTHERS, TURKISH
 
 RULE = "duplicates"
 
 QUOTES = "'\"’‘“”«»"
 ENDS = ".,;:!?…"
 """Taken off the end of a word only: `.net` is not `net`."""
-
-TURKISH = str.maketrans({"I": "ı", "İ": "i"})
-OTHERS = str.maketrans({"İ": "i"})
-"""`casefold` alone leaves a combining dot behind the i of İ."""
 
 
 def check(examples: Sequence[Example], limits: Limits) -> Iterator[Finding]:

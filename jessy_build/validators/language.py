@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 
 from jessy_build.example import Example
 from jessy_build.validators import tongue
-from jessy_build.validators.duplicates import OTHERS
 from jessy_build.validators.finding import Finding, Limits, error, excerpt
+from jessy_build.validators.phrases import OTHERS
 
 RULE = "language"
 

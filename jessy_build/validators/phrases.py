@@ -10,8 +10,9 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-from jessy_build.validators.duplicates import OTHERS, TURKISH
-
+TURKISH = str.maketrans({"I": "ı", "İ": "i"})
+OTHERS = str.maketrans({"İ": "i"})
+"""Before a text is made small: `lower` and `casefold` leave a combining dot behind the i of İ."""
 READINGS = (TURKISH, OTHERS)
 
 

@@ -202,6 +202,16 @@ def test_nothing_that_is_not_ours_is_written_over(told: Every) -> None:
     assert not list(told.root.glob(".*.new-*"))
 
 
+@pytest.mark.parametrize("words", [("-o", "."), ("-o", "..", "--force"), ("-o", "/", "--force")])
+def test_the_folder_one_is_in_is_refused_and_left_as_it_is(
+    told: Every, words: tuple[str, ...]
+) -> None:
+    before = sorted(told.root.iterdir())
+    done = run(told, *words)
+    assert done.code == cli.WRONG and "is the folder you are in" in done.err, done.err
+    assert sorted(told.root.iterdir()) == before
+
+
 def test_what_a_format_has_no_place_for_leaves_nothing_behind(told: Every) -> None:
     done = run(told, "--format", "completions", "-o", "out")
     assert done.code == cli.FAILED and "a row has 2 questions" in done.err

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.loopback import messages_api
+from tests.loopback.messages_api import error, said
+from tests.loopback.server import Seen, Step
 from tests.steps.project import Project
 
 RECIPE = """\
@@ -188,3 +190,40 @@ def test_a_step_whose_own_fields_changed_surely_runs_whatever_its_inputs_become(
     assert re.search(r"dataset\.seed: 42 → 7 +recipe\.yaml:20", plan), plan
     done = project.run(*UNTIL)
     assert done.ran == ["generate:talk", "validate", "assemble"]
+
+
+def test_tries_that_failed_before_are_not_counted_once_more(tmp_path: Path) -> None:
+    class Teacher(messages_api.MessagesServer):
+        """Says nothing of use about thanks, and then fails for good."""
+
+        def usual(self, seen: Seen) -> Step:
+            asked = seen.body["messages"][-1]["content"]
+            if "thanks" not in asked and "cannot be used" not in asked:
+                return super().usual(seen)
+            return said("no") if self.count <= 8 or self.patient else error(400, "bad", "no more")
+
+        patient = False
+
+    def make(name: str, url: str, recipe: str) -> Project:
+        (tmp_path / name).mkdir()
+        ask = "Write one line.\nAbout {{ topic.name }}.\nBe kind.\n"
+        recipe = recipe.replace("max_tokens: 100", "max_tokens: 100\n    concurrency: 1")
+        return Project.asking(tmp_path / name, url, recipe, system="You are JESSY.\n", ask=ask)
+
+    with Teacher() as server:
+        few = RECIPE.replace("count: 12", "count: 6")
+        few = few.replace("{greetings: 6, thanks: 6}", "[thanks]")
+        untried = entry(make("few", server.url, few), "generate:talk")["estimate"]
+        project = make("tried", server.url, RECIPE)
+        assert project.run(*UNTIL).code == 1
+        assert server.count == 9, "six are good, one answer and its correction are of no use"
+        tried = entry(project, "generate:talk")["estimate"]
+        assert isinstance(untried, dict) and isinstance(tried, dict)
+        assert (untried["to_ask"], tried["to_ask"]) == (6, 6)
+        assert tried["dollars_at_most"] == pytest.approx(untried["dollars_at_most"] * 17 / 18)
+        server.patient = True
+        assert project.run(*UNTIL).code == 1
+        spent = entry(project, "generate:talk")["estimate"]
+        assert isinstance(spent, dict) and (spent["to_ask"], spent["dollars_at_most"]) == (0, 0)
+        count = server.count
+        assert project.run(*UNTIL).code == 1 and server.count == count

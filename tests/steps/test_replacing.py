@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.loopback import messages_api
 from tests.loopback.messages_api import said
 from tests.loopback.server import Drop, Seen, Step
 from tests.steps.project import Project, Ran
+from tests.steps.test_review import desk
 
 RECIPE = """\
 recipe: 1
@@ -195,6 +197,31 @@ def test_curated_rows_that_break_a_rule_are_named_in_the_table(tmp_path: Path) -
         assert "few" in done.err and "curated rows" in done.err
 
 
+def test_where_nobody_can_be_asked_a_counted_category_stops_the_build_too(tmp_path: Path) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        recipe = (project.root / "recipe.yaml").read_text()
+        start, end = recipe.index("teachers:"), recipe.index("dataset:")
+        own = (
+            "teachers:\n  own: {kind: curated, files: [rows.jsonl]}\n"
+            "categories:\n  few: {teacher: own, count: 3}\n"
+        )
+        project.write(recipe[:start] + own + recipe[end:])
+        said_so = [
+            {"user": user, "assistant": answer, "language": "en", "complexity": "low"}
+            for user, answer in (("hello", "As an AI, no."), ("hi there", "Yes."), ("hey", "Yes."))
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in said_so)
+        (project.root / "rows.jsonl").write_text(text)
+        done = project.run(*UNTIL)
+        assert done.code == 1 and "few" in done.err, done.out + done.err
+        assert "2 of 3 rows (forbid" in done.err
+        # Of `all` there is no number to fall short of.
+        project.edit("count: 3", "count: all")
+        assert "2 rows, 1 rejected" in good(project.run(*UNTIL)).out
+        assert server.count == 0
+
+
 def test_what_was_replaced_is_found_by_show(tmp_path: Path) -> None:
     with Teacher(bad_at_first) as server:
         project = make(tmp_path, server)
@@ -233,3 +260,131 @@ def test_the_upper_limit_of_the_bill_counts_what_may_be_asked_in_place(tmp_path:
         replacing = at_most(project)
         project.edit("on_reject: replace", "on_reject: drop")
         assert replacing > 5 * at_most(project)
+
+
+def test_old_answers_that_are_removed_are_none_of_those_that_took_a_place(tmp_path: Path) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        first = rows(project)
+        removed = good(project.run("gc", "--answers-older-than", "0", "--json")).out
+        assert json.loads(removed)["answers"] == 0
+        # Another rule that rejects nothing more: the places are filled again from the answers.
+        project.edit('["as an AI"]', '["as an AI", "nobody says so"]')
+        assert "validate" in good(project.run(*UNTIL)).ran
+        assert rows(project) == first and server.count == ROWS + 2
+
+
+def test_a_review_decides_about_the_row_that_took_a_place(tmp_path: Path) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        shown = [row.messages[0].content for row in desk(project).rows]
+        assert len(shown) == ROWS and "Line about talk 3. 1 please" in shown[3]
+        assert not any("talk 3. 0" in asked for asked in shown)
+        at = desk(project)
+        at.decide(at.rows[3].id, at.rows[3].text, "edit", [shown[3], "Put right by hand."])
+        (deep,) = (row for row in at.rows if "deep 1." in row.messages[0].content)
+        at.decide(deep.id, deep.text, "reject")
+        good(project.run(*UNTIL))
+        said = json.dumps(rows(project))
+        assert "Put right by hand." in said and "deep 1." not in said
+        assert server.count == ROWS + 2, "a decision costs no question"
+        told = json.loads(good(project.run("show", at.rows[3].id, "--json")).out)
+        assert told["edited"][1]["content"] == "Put right by hand."
+
+
+def test_a_row_in_the_place_of_another_that_was_edited_is_not_given_up(tmp_path: Path) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        at = desk(project)
+        question = at.rows[3].messages[0].content
+        at.decide(at.rows[3].id, at.rows[3].text, "edit", [question, "As an AI, by hand."])
+        done = project.run(*UNTIL)
+        assert server.count == ROWS + 2, "nothing is asked in its place"
+        assert done.code == 1 and "7 of 8 rows (forbid" in done.err, done.out + done.err
+
+
+def test_of_two_rows_that_took_a_place_one_after_the_other_the_last_is_shown(
+    tmp_path: Path,
+) -> None:
+    def answering(asked: str, times: int) -> str:
+        bad = "talk 3." in asked and times < 2
+        return row(f"{asked} {times}", f"As an AI, {times}." if bad else f"Here, {times}.")
+
+    with Teacher(answering) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        shown = json.loads(good(project.run("show", "talk/talk/en/low/3", "--json")).out)
+        assert shown["messages"][1]["content"] == "Here, 2." and not shown["rejected"]
+        why = json.loads(good(project.run("why", "recipe.yaml", shown["slot"], "--json")).out)
+        assert why["id"] == shown["id"]
+        assert desk(project).rows[3].id == shown["id"]
+        # Each of the others is found by its request, and is not taken for the one in its place.
+        (gone,) = [f for f in _findings(project) if "talk 3. 1" in _asked(project, f["where"])]
+        between = json.loads(good(project.run("show", gone["where"], "--json")).out)
+        assert between["messages"][1]["content"] == "As an AI, 1." and between["rejected"]
+
+
+def test_the_newest_data_set_comes_before_what_took_a_place_in_an_older_one(
+    tmp_path: Path,
+) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        good(project.run(*UNTIL))
+        project.edit(', forbid: ["as an AI"]', "")
+        good(project.run(*UNTIL))
+        assert "As an AI" in json.dumps(rows(project))
+        shown = json.loads(good(project.run("show", "talk/talk/en/low/3", "--json")).out)
+        assert shown["messages"][1]["content"] == "As an AI, I cannot."
+
+
+def _findings(project: Project) -> list[dict[str, Any]]:
+    files = (project.root / ".jessy/views").rglob("findings.jsonl")
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def _asked(project: Project, request: str) -> str:
+    return str(json.loads(good(project.run("show", request, "--json")).out)["messages"])
+
+
+def test_a_row_in_the_place_of_another_names_the_template_and_prompt_that_made_it(
+    tmp_path: Path,
+) -> None:
+    with Teacher(bad_at_first) as server:
+        project = make(tmp_path, server)
+        template = (project.root / "ask.j2").read_bytes()
+        good(project.run(*UNTIL))
+        old = json.loads(good(project.run("show", "talk/talk/en/low/3", "--json")).out)
+        other = "Another line about talk {{ ordinal }}."
+        (project.root / "ask.j2").write_text(other, encoding="utf-8")
+        good(project.run(*UNTIL))
+        new = json.loads(good(project.run("show", "talk/talk/en/low/3", "--json")).out)
+        assert "Another line" in new["asked"]["prompt"][-1][1] and new["asked"]["attempt"] == 1
+        assert new["template"] == {"file": "ask.j2", "sha256": sha256(other.encode()).hexdigest()}
+        old = json.loads(good(project.run("show", old["id"], "--json")).out)
+        assert (
+            old["asked"]["prompt"][-1][1] == "Line about talk 3." and old["asked"]["attempt"] == 1
+        )
+        assert old["template"] == {"file": "ask.j2", "sha256": sha256(template).hexdigest()}
+
+
+def test_two_categories_that_ask_one_teacher_the_same_keep_their_own_rows(tmp_path: Path) -> None:
+    with Teacher(lambda asked, times: row(asked, f"Sadly, {times}.")) as server:
+        project = make(tmp_path, server)
+        same = "count: 8, prompt: ask.j2, languages: {en: 1}"
+        project.edit("count: 4, prompt: deep.j2, languages: {en: 1}", same)
+        project.edit(f"{same}, complexity: {{low: 1}}}}\ndataset", f"{same}, {MEDIUM}}}\ndataset")
+        project.edit('forbid: ["as an AI"]', ONLY_TALK)
+        good(project.run(*UNTIL))
+        assert len(rows(project)) == 8 + 8
+        shown = {(r.category, r.level, r.messages[-1].content) for r in desk(project).rows}
+        assert shown == {("talk", "low", "Sadly, 1."), ("deep", "medium", "Sadly, 0.")}
+        trained = {r["messages"][-1]["content"] for r in rows(project)}
+        assert trained == {"Sadly, 1.", "Sadly, 0."}
+        assert server.count == 8 + 8, "what both ask is paid for once"
+
+
+MEDIUM = "complexity: {medium: 1}"
+ONLY_TALK = 'words: false, duplicates: false, persona: {talk: {categories: [talk], forbid: ["0"]}}'

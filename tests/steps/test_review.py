@@ -103,6 +103,14 @@ def test_a_rejected_example_is_left_out_and_the_rules_say_so(
     assert shown["rejected"] and shown["verdicts"][0]["rule"] == "review"
 
 
+def test_what_a_category_lacks_counts_what_was_rejected_in_the_review(project: Project) -> None:
+    assert "rows asked for" not in json.dumps(status(project))
+    for number in (2, 3):
+        decide(project, f"something, {number}", "reject")
+    done = good(project.run(*BUILD))
+    assert "'talk' has 4 of the 6 rows asked for" in done.out, done.out
+
+
 def test_an_edited_example_trains_with_the_edited_text_and_says_so(project: Project) -> None:
     id = decide(project, "Selam kanka!", "edit", "selam", "Selam! Nasıl gidiyor?")
     good(project.run(*BUILD))

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from jessy_build.engine import locks
 from jessy_build.example import Message
 from jessy_build.recipe import review as reviews
+from jessy_build.steps import review
 from jessy_build.steps.review import Desk, Opened, Row
 from jessy_build.steps.review_server import MOST_BYTES, Server
 from tests.steps.project import SIGINT, Project
@@ -243,3 +245,14 @@ def test_with_json_it_is_one_document_that_a_script_can_use(
         process.send_signal(SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_decision_while_another_review_writes_is_refused_in_words(
+    running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(review, "PATIENCE", 0.1)
+    wanted = {"id": f"{0:016x}", "text": reviews.text_of(MESSAGES), "decision": "accept"}
+    with locks.hold(tmp_path / "lock"):
+        status, body, _ = ask(running, "POST", f"/{running.token}/decide", wanted)
+    assert status == 409 and "another review is writing" in json.loads(body)["problem"]
+    assert ask(running, "POST", f"/{running.token}/decide", wanted)[0] == 200
