@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from jessy_build.reports import html
-from jessy_build.reports.data import Answer, Comparison, Count, Point, ReportData, Step
+from jessy_build.reports.data import Answer, Comparison, Count, Point, ReportData, Scores, Step
 
 VOID = {"meta", "link", "input", "br", "wbr", "hr", "img"}
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*7 }}{% raw %}"
@@ -180,6 +180,18 @@ def test_rows_without_language_or_level_are_still_counted(finished: ReportData) 
 def test_a_base_without_a_name_is_known_by_the_end_of_its_source(finished: ReportData) -> None:
     page = html.render(replace(finished, base=replace(finished.base, name="")))
     assert "SmolLM2-135M-Instruct.Q4_1, 135 M parameters" in page
+
+
+def test_a_judges_scores_stand_in_a_table_by_category(finished: ReportData) -> None:
+    assert "What a judge gave" not in html.render(finished)
+    mean = (Scores("all rows", (4.25, None)), Scores("<talk>", (3.5, 5.0)))
+    judged = replace(finished.dataset, criteria=("naturalness", "warmth"), scores=mean)
+    page = html.render(replace(finished, dataset=judged))
+    table = page[page.index("What a judge gave") :]
+    table = table[: table.index("</table>")]
+    assert re.findall(r"<td>(.*?)</td>", table)[0] == "4.25"
+    assert re.findall(r"<td>(.*?)</td>", table)[2:] == ["3.50", "5.00"]
+    assert ">naturalness<" in table and "&lt;talk&gt;" in table
 
 
 def test_what_was_rejected_stands_by_rule_with_the_warnings(finished: ReportData) -> None:
