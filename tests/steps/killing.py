@@ -50,7 +50,7 @@ def kill_after(project: Project, seconds: float, words: tuple[str, ...], harsh: 
 
 
 def _start(project: Project, words: tuple[str, ...], out: Path | None) -> subprocess.Popen[bytes]:
-    with open(out or os.devnull, "wb") as told:
+    with (out or Path(os.devnull)).open("wb") as told:
         return subprocess.Popen(
             project.command("build", "recipe.yaml", *words),
             cwd=project.root,
