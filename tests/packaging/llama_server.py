@@ -42,7 +42,7 @@ class LlamaServer:
 
 
 @contextmanager
-def serving(gguf: Path, context: int = 512) -> Iterator[LlamaServer]:
+def serving(gguf: Path, context: int = 512, threads: int | None = None) -> Iterator[LlamaServer]:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -52,6 +52,8 @@ def serving(gguf: Path, context: int = 512) -> Iterator[LlamaServer]:
     params.n_ctx = context
     params.n_parallel = 1
     params.warmup = False
+    if threads is not None:
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     # llama.cpp halves the precision of what it remembers unless told not to.
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     server = xllamacpp.Server(params)

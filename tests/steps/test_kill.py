@@ -1,14 +1,9 @@
 """Builds killed with -9 at any moment: the next one needs no help, asks nothing twice that was
 answered, and ends with the very same bytes."""
 
-import os
 import random
 import shutil
-import signal
-import sqlite3
-import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +11,7 @@ import pytest
 
 from tests.steps import asked
 from tests.steps.asked import ITEMS, PLACES, Teacher
+from tests.steps.killing import kill_after, on_disk
 from tests.steps.project import Project
 
 UNTIL = ("--until", "assemble")
@@ -58,55 +54,6 @@ def assembled(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Straight:
 @pytest.fixture(scope="module")
 def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Straight:
     return straight(tmp_path_factory.mktemp("straight") / "p", base)
-
-
-def kill_after(project: Project, seconds: float, words: tuple[str, ...], harsh: bool) -> bool:
-    """Kill the whole process group; False if it had ended by then.
-
-    `harsh` also kills the children that have a group of their own: those otherwise see that their
-    parent is gone, and end by themselves.
-    """
-    process = subprocess.Popen(
-        project.command("build", "recipe.yaml", *words),
-        cwd=project.root,
-        env=project.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-    children = descendants(process.pid) if harsh else []
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for child in children:
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
-
-
-def descendants(pid: int) -> list[int]:
-    found = []
-    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in map(int, tasks.read_text().split()):
-                found += [child, *descendants(child)]
-    return found
-
-
-def on_disk(project: Project, scratch: Path) -> int:
-    """Answers that outlived the kill. Looked for in a copy: to open the ledger would mend it."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    for file in (project.root / ".jessy").glob("ledger.sqlite*"):
-        shutil.copy(file, scratch)
-    if not (scratch / "ledger.sqlite").exists():
-        return 0
-    with sqlite3.connect(scratch / "ledger.sqlite") as ledger:
-        tables = {name for (name,) in ledger.execute("select name from sqlite_master")}
-        if "replies" not in tables:
-            return 0
-        return int(ledger.execute("select count(*) from replies").fetchone()[0])
 
 
 @dataclass
