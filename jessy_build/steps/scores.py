@@ -4,7 +4,6 @@ The answers are answers like any others: paid for once, kept in the ledger, put 
 where they cannot be read, and stopped by the budget.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -151,6 +150,8 @@ def _ask(job: Job, judge: Judge, rows: Mapping[str, Example], *, in_batches: boo
     counts.remembered = counts.total - len(missing)
     if missing:
         job.note(f"{judge.teacher} judges {len(missing)} rows")
+    import asyncio
+
     asyncio.run(desk.fill(job, asking, missing, counts))
     return counts
 

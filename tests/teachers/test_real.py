@@ -10,7 +10,7 @@ import pytest
 from jessy_build.diagnostics import StepError
 from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
-from jessy_build.teachers import ASKING, TEACHERS, example_schema, parse
+from jessy_build.teachers import ASKING, TEACHERS, Shape, example_schema, parse
 from tests.conftest import RealBases
 from tests.packaging.llama_server import LlamaServer, serving
 
@@ -79,10 +79,10 @@ def test_a_real_model_keeps_to_the_schema_through_openais_api(
     llama: LlamaServer, turns: int
 ) -> None:
     fields = {"temperature": 0.0, "max_tokens": 400}
-    request = question("openai", schema=example_schema(turns), **fields)
+    request = question("openai", schema=example_schema(Shape(turns)), **fields)
     (reply,) = ask(llama, "openai", request, **fields)
     assert reply.stop == "end"
-    assert len(parse(reply.text, turns)) == 2 * turns
+    assert len(parse(reply.text, Shape(turns))) == 2 * turns
 
 
 def test_the_sample_is_the_seed_of_a_real_model(llama: LlamaServer) -> None:
