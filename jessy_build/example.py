@@ -73,6 +73,11 @@ class Request(NamedTuple):
     attempt: int = 0
     timeout: float | None = None
     """Seconds the answer may take, where its level of complexity sets a limit."""
+    shown: tuple[str, ...] = ()
+    """Questions of earlier rows in the prompt, so that another one comes of it."""
+    plain_stem: str = ""
+    """The stem of the same question with nothing shown, which names its answer: what was asked
+    before hangs on other answers, and a question that did would be another one on each run."""
 
     @property
     def seed(self) -> int:
@@ -82,7 +87,7 @@ class Request(NamedTuple):
     @property
     def stem(self) -> str:
         """Names the question itself: equal for all samples of it, so that one rendering serves."""
-        return digest.of_value(self.question)
+        return self.plain_stem or digest.of_value(self.question)
 
     @property
     def digest(self) -> str:
@@ -115,12 +120,15 @@ class Reply(NamedTuple):
     mended: Mended = ""
     limit: int = 0
     """The `max_tokens` at which it was cut off; 0 for one that came to its end."""
+    shown: tuple[str, ...] = ()
+    """Questions of earlier rows that were shown to its teacher."""
 
     @property
     def plain(self) -> dict[str, Any]:
         row = {**self._asdict(), "usage": self.usage.plain}
-        if not self.limit:
-            del row["limit"]
+        for name in ("limit", "shown"):
+            if not row[name]:
+                del row[name]
         return row
 
     def is_cut_below(self, max_tokens: int) -> bool:
@@ -130,7 +138,8 @@ class Reply(NamedTuple):
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Reply":
         """From what `plain` made of one."""
-        return cls(**{**row, "usage": Usage(**row["usage"])})
+        shown = tuple(row.get("shown", ()))
+        return cls(**{**row, "usage": Usage(**row["usage"]), "shown": shown})
 
 
 class Cited(NamedTuple):

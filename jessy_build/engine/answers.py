@@ -147,6 +147,14 @@ class Answers:
             return self._answer(row)
         return None
 
+    def filling(self, stem: str, sample: int) -> Answer | None:
+        """The first answer to a sample that can become an example."""
+        sql = (
+            f"select {COLUMNS} from replies where stem = ? and sample = ? and usable"
+            " order by attempt limit 1"
+        )
+        return next(map(self._answer, self._rows(sql, stem, sample)), None)
+
     def to(self, request: str) -> Answer | None:
         """The answer to a request, by the request's digest. Looks at every row: for one item."""
         sql = f"select {COLUMNS} from replies where instr(reply, ?) limit 1"

@@ -126,6 +126,7 @@ def _lines(text: str) -> Iterator[Line]:
         if reply.request != request_digest(stem, sample, attempt):
             raise ValueError("not the answer to its question")
         _text(reply.text), _text(reply.model), _number(reply.seconds), _number(reply.limit)
+        [_text(one) for one in reply.shown]
         yield Line(
             *(stem, sample, attempt, usable is True and reply.stop == "end"),
             *(_compact(row["reply"]), _number(made_at), questions[stem]),

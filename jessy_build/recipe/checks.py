@@ -23,6 +23,7 @@ from jessy_build.recipe import (
     matrix,
     pinned,
     quotas,
+    rounds,
     scalars,
     sourced,
     surroundings,
@@ -485,7 +486,7 @@ def _samples(loaded: "LoadedRecipe", name: str) -> Iterator[dict[str, Any]]:
         longest = max(len(topics), len(languages), len(wanted))
         cases = islice(zip(cycle(topics), cycle(languages), cycle(wanted), strict=False), longest)
     for topic, language, level in cases:
-        yield templates.variables(
+        variables = templates.variables(
             category=name,
             topic=topic,
             language=language,
@@ -497,6 +498,9 @@ def _samples(loaded: "LoadedRecipe", name: str) -> Iterator[dict[str, Any]]:
             shape=answering.shape_of(category, topic, language, levels[level], 0),
             source=sourced.longest(loaded, name),
         )
+        yield variables
+        if "asked" in loaded.templates[name].names:
+            yield {**variables, "asked": ["What was asked before?"]}
 
 
 def rows_are_labelled(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
@@ -668,6 +672,7 @@ CHECKS: tuple[Check, ...] = (
     included_rows_have_a_category,
     sourced.files_are_read_by_a_prompt,
     answering.parts_can_be_written,
+    rounds.rounds_are_read,
     manners.rules_are_about_something,
     judged.the_judge_can_be_asked,
     judged.its_prompt_can_be_rendered,

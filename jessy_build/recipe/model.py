@@ -185,8 +185,8 @@ class Category(Config):
     prompt: File | None = None
     """The template (`.j2`) that asks for one row. Required unless the teacher is curated.
     It may read `category`, `topic`, `language`, `language_name`, `complexity`, `iterations`,
-    `words`, `seconds`, `turns`, `parts`, `persona`, `system`, the row's number `ordinal` and,
-    where there are `sources`, `source`."""
+    `words`, `seconds`, `turns`, `parts`, `persona`, `system`, the row's number `ordinal`, what was
+    `asked` before (see `round`) and, where there are `sources`, `source`."""
     languages: Annotated[dict[Language, Weight], Field(min_length=1)] | None = None
     """Shares that sum to 1, or rows that sum to `count`; rounded exactly, the largest remainders
     up (Hamilton's method). Default: Turkish; curated rows as they come."""
@@ -204,6 +204,10 @@ class Category(Config):
     level allows, in turn; or named parts as `[perch, listen, turn, flight]`. Each is a field of the
     structured output, `parts` in the prompt, and a paragraph of the answer; their number counts as
     the row's iterations. Default: as one text."""
+    round: Whole | None = None
+    """Rows of a topic, language and level that are asked together, where the prompt reads `asked`:
+    the questions of the rows before them, 60 at most, so that the next ones ask something else.
+    Another number asks nothing again. Default: 5; without `asked` in the prompt, all at once."""
     sources: Sources | None = None
     """Files that the rows are written about: each row gets an excerpt of them. Every excerpt is
     used before one is used twice; rows more than excerpts share them. A row keeps its excerpt while

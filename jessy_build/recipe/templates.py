@@ -4,7 +4,7 @@ Jinja is loaded with the first template: a recipe of curated rows may have none.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +28,7 @@ NOT_ALONE = code("R404", "a template takes in another file")
 MAX_TEMPLATE = 256 * 1024
 KNOWN = (
     *("category", "topic", "language", "language_name", "complexity", "iterations", "words"),
-    *("seconds", "turns", "parts", "persona", "ordinal", "sample", "system"),
+    *("seconds", "turns", "parts", "persona", "ordinal", "sample", "system", "asked"),
 )
 """What a category's prompt may read."""
 KNOWN_TO_MARKER = ("iterations", "complexity", "language", "category")
@@ -192,6 +192,7 @@ def variables(
     ordinal: int,
     shape: Shape = ONE_TURN,
     source: Mapping[str, Any] | None = None,
+    asked: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What a prompt reads for one item: a value for each name in `KNOWN`, and `source` if any."""
     return {
@@ -210,6 +211,7 @@ def variables(
         "ordinal": ordinal,
         "sample": ordinal,
         "system": system or "",
+        "asked": list(asked),
     }
 
 

@@ -16,6 +16,7 @@ from jessy_build.engine.answers import Answer, Answers, Spent
 from jessy_build.engine.kind import Job
 from jessy_build.example import BATCH, Reply, Request, request_digest
 from jessy_build.steps import answered, items, weights
+from jessy_build.steps.asked_before import Before, rounds
 from jessy_build.steps.items import Cell, Questions
 from jessy_build.steps.sending import LOOKED_EVERY, Sending
 from jessy_build.teachers import correction
@@ -159,11 +160,17 @@ class _Desk:
     told: float = 0.0
 
     def __post_init__(self) -> None:
+        self._before = Before(self.job.answers, self.asking.questions)
         self.sending = Sending(
             self.job, self.asking.config, self.asking.teacher, self.teacher, self._go_on
         )
 
     async def fill(self, wanted: Sequence[Open]) -> None:
+        for some in rounds(self.asking.questions, wanted):
+            if not self.failures:
+                await self._fill_all(some)
+
+    async def _fill_all(self, wanted: Sequence[Open]) -> None:
         import asyncio
 
         queue = iter(await self._batched(wanted))
@@ -230,7 +237,7 @@ class _Desk:
         self.counts.short[self.asking.questions.slot(item.cell, item.ordinal)] = problem
 
     def _request(self, item: Open) -> Request:
-        first = self.asking.questions.request(item.cell, item.ordinal)
+        first = self._before.request(item.cell, item.ordinal)
         return first._replace(attempt=item.attempt)
 
     @asynccontextmanager
@@ -256,7 +263,7 @@ class _Desk:
         problem = self._why(reply, item)
         if problem and reply.stop == "end" and (mended := await self._mended(request, reply, item)):
             # Its place is that of the answer it stands for; what both cost is written down already.
-            await self._write(request, item.stem, mended, usable=True, spent=None)
+            await self._write(request, item, item.stem, mended, usable=True, spent=None)
             problem = ""
         self.counts.new += not problem
         return problem
@@ -297,13 +304,26 @@ class _Desk:
             # One of a batch was perhaps sent with another limit: it ends where that was reached.
             limit = reply.usage.output_tokens if reply.usage.batched else request.max_tokens
             reply = reply._replace(limit=limit)
-        await self._write(request, stem, reply, usable=not problem, spent=self._spent(reply))
+        if request.shown:
+            reply = reply._replace(shown=request.shown)
+        spent = self._spent(reply)
+        await self._write(request, item, stem, reply, usable=not problem, spent=spent)
         return problem
 
     async def _write(
-        self, request: Request, stem: str, reply: Reply, *, usable: bool, spent: Spent | None
+        self,
+        request: Request,
+        item: Open,
+        stem: str,
+        reply: Reply,
+        *,
+        usable: bool,
+        spent: Spent | None,
     ) -> None:
         answer = Answer(stem, request.sample, request.attempt, usable, reply.plain)
+        if request.plain_stem:
+            # What stands for the stem is the question with nothing shown.
+            request = self.asking.questions.request(item.cell, item.ordinal)
         await self.journal.add(answer, request.question, spent)
 
     def _go_on(self) -> None:

@@ -14,6 +14,7 @@ from jessy_build.engine.rebuild import Decision, MayRun, Reuse
 from jessy_build.example import BATCH, Reply
 from jessy_build.plan.step import Step
 from jessy_build.steps import answered, desk, items, judge_costs, prices
+from jessy_build.steps.asked_before import at_most
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.desk import TRIES, Asking, Open
 from jessy_build.steps.items import Cell, Questions
@@ -145,7 +146,7 @@ class _History:
                 most = None
                 continue
             for cell in one.questions.cells:
-                request = one.questions.request(cell, cell.rows - 1)
+                request = at_most(one.questions, cell, cell.rows - 1)
                 most += cell.rows * ROUNDS * TRIES * prices.of_a_try(table, request)
         return replace(self._as_before(step), dollars_at_most=most, basis=REPLACING)
 
@@ -160,7 +161,7 @@ class _History:
             if left and table is not None:
                 # A cell's prompts differ by a number at most, unless each is about another excerpt.
                 told = list(left) if questions.dealt else list(left)[-1:]
-                costs = {n: prices.of_a_try(table, questions.request(cell, n)) for n in told}
+                costs = {n: prices.of_a_try(table, at_most(questions, cell, n)) for n in told}
                 most += sum(costs.get(n, costs[told[-1]]) * tries for n, tries in left.items())
         known = Estimate(items=questions.rows, prompts=questions.distinct, to_ask=to_ask)
         if not to_ask:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from jessy_build import digest, teachers
 from jessy_build.engine.answers import Answers
@@ -40,6 +40,17 @@ LIMITS = {"max_tokens", "timeout"}
 """Fields of a level that do not either."""
 
 
+ROUND = 5
+"""Rows of a cell that are asked together, where the recipe does not say how many."""
+
+
+class Asker(Protocol):
+    """Renders the request for one item; `asked` are the questions that its teacher is shown, and no
+    part of what names the answer."""
+
+    def __call__(self, cell: "Cell", ordinal: int, asked: Sequence[str] = ()) -> Request: ...
+
+
 class Cell(NamedTuple):
     """The items of one topic, language and level. Item n asks question n modulo their number."""
 
@@ -66,12 +77,14 @@ class Questions:
 
     category: str
     cells: tuple[Cell, ...]
-    request: Callable[[Cell, int], Request]
+    request: "Asker"
     """Renders the prompt of one item, as attempt 0."""
     shape: Callable[[Cell, int], Shape]
     """What the answer for one item holds."""
     dealt: Dealt | None = None
     """Which excerpt each item is about, where the category has sources."""
+    round: int | None = None
+    """Rows of a cell that are asked together, where the prompt reads what was asked before."""
 
     @property
     def rows(self) -> int:
@@ -207,6 +220,7 @@ def questions(loaded: "LoadedRecipe", category: str, ledger: Ledger) -> Question
         ask,
         shape,
         dealt,
+        (loaded.recipe.categories[category].round or ROUND) if "asked" in names else None,
     )
 
 
@@ -237,7 +251,7 @@ def _noted(
     name: str,
     cells: Sequence[Cell],
     periods: Sequence[int],
-    ask: Callable[[Cell, int], Request],
+    ask: Asker,
 ) -> list[str] | None:
     """The questions as they were noted, if those that are made again to see are still the same."""
     value = ledger.note(name) if sum(periods) >= WORTH_NOTING else None
@@ -295,7 +309,7 @@ def _asker(
     config: Any,
     shape: Callable[[Cell, int], Shape],
     dealt: Dealt | None,
-) -> Callable[[Cell, int], Request]:
+) -> Asker:
     from jessy_build.recipe import templates
 
     recipe = loaded.recipe
@@ -303,7 +317,7 @@ def _asker(
     topics = {topic.name: topic for topic in loaded.topics(category)}
     schema = cache(teachers.example_schema)
 
-    def ask(cell: Cell, ordinal: int) -> Request:
+    def ask(cell: Cell, ordinal: int, asked: Sequence[str] = ()) -> Request:
         variables = templates.variables(
             category=category,
             topic=topics[cell.topic],
@@ -315,6 +329,7 @@ def _asker(
             ordinal=ordinal,
             shape=shape(cell, ordinal),
             source=dealt.of(cell, ordinal).variables if dealt else None,
+            asked=asked,
         )
         request = teacher.request(
             config,
@@ -323,6 +338,8 @@ def _asker(
             schema=schema(shape(cell, ordinal)),
             sample=cell.sample(ordinal) if cell.stems else 0,
         )
+        if asked:
+            request = request._replace(shown=tuple(asked), plain_stem=cell.stem(ordinal))
         return _limited(request, recipe.complexity[cell.level])
 
     return ask

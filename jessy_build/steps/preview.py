@@ -14,6 +14,7 @@ from jessy_build.diagnostics import UsageError, near
 from jessy_build.engine.answers import Answer, Answers
 from jessy_build.example import Message, Reply, Request
 from jessy_build.steps import desk, items, prices, weights
+from jessy_build.steps.asked_before import Before
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.desk import TRIES, Asking
 from jessy_build.steps.items import Cell, Questions
@@ -217,6 +218,7 @@ def _asking(
 ) -> Category:
     asking = chosen.asking
     table = items.quotas(workspace.loaded, chosen.category)
+    before = Before(workspace.store.ledger.answers, asking.questions)
     return Category(
         category=chosen.category,
         teacher=asking.teacher,
@@ -225,20 +227,21 @@ def _asking(
         rows=sum(table.values()),
         cells=len(table),
         prompts=tuple(
-            _prompt(asking, cell, ordinal, answers, since) for cell, ordinal in chosen.items
+            _prompt(asking, before, cell, ordinal, answers, since) for cell, ordinal in chosen.items
         ),
     )
 
 
 def _prompt(
     asking: Asking,
+    before: Before,
     cell: Cell,
     ordinal: int,
     answers: Mapping[tuple[str, int], Sequence[Answer]],
     since: float,
 ) -> Prompt:
     questions = asking.questions
-    request = questions.request(cell, ordinal)
+    request = before.request(cell, ordinal)
     tries = answers.get((cell.stem(ordinal), cell.sample(ordinal)), ())
     table = prices.of(asking.config)
     return Prompt(

@@ -30,6 +30,8 @@ class Asked:
     answered_at: float
     seconds: float
     usage: Mapping[str, int]
+    shown: tuple[str, ...]
+    """Questions of earlier rows that stood in the prompt besides, where it reads `asked`."""
     mended: Mended
     """Not empty for an answer that could not be read as it came."""
 
@@ -187,6 +189,7 @@ def _asked_of(answer: Answer, question: Mapping[str, Any], source: str) -> Asked
         answered_at=answer.made_at,
         seconds=reply["seconds"],
         usage={name: count for name, count in reply["usage"].items() if count},
+        shown=tuple(reply.get("shown", ())),
         mended=reply.get("mended", ""),
     )
 

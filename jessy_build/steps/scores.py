@@ -134,7 +134,7 @@ def _ask(job: Job, judge: Judge, rows: Mapping[str, Example], *, in_batches: boo
     of = list(rows.values())
     cell = Cell("", "", "", len(of), tuple(rows), (0,) * len(of))
 
-    def request(_: Cell, ordinal: int) -> Request:
+    def request(cell: Cell, ordinal: int, asked: Sequence[str] = ()) -> Request:
         return judge.request(of[ordinal])
 
     questions = Questions("", (cell,), request, lambda *_: ONE_TURN)

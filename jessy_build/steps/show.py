@@ -32,9 +32,13 @@ def lines(item: Item) -> Iterator[str]:
         yield f"  {name:{width}}   {value}"
     if item.asked:
         yield ""
-        yield "What was asked:"
+        shown = len(item.asked.shown)
+        besides = f", and {shown} earlier questions were shown" if shown else ""
+        yield f"What was asked{besides}:"
         for role, text in item.asked.prompt:
             yield from _said(role, text)
+        for question in item.asked.shown:
+            yield from _said("asked", question)
 
 
 def _said(role: str, text: str) -> Iterator[str]:

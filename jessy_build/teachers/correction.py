@@ -20,7 +20,8 @@ def request(asked: Request, answer: str, reason: str) -> Request:
     # Half a character, as of a broken escape, could not be sent back.
     sent = answer.encode(errors="replace").decode() or "(nothing)"
     turns = (Message("assistant", sent), Message("user", said))
-    return asked._replace(messages=(*asked.messages, *turns))
+    # A question of its own: it is known by all that is said in it.
+    return asked._replace(messages=(*asked.messages, *turns), plain_stem="")
 
 
 def mended(text: str) -> str:

@@ -394,8 +394,8 @@ ELSEWHERE = frozenset(
             for kind in ("phrase", "emoji", "metaphor")
             for limit in ("language", "category", "complexity", "topic", "chance")
         ),
-        # In `test_parts`.
-        "model.Category.answer",
+        # In `test_parts` and `test_asked_before`.
+        *("model.Category.answer", "model.Category.round"),
         # In `test_sources`.
         *("config.Sources.files", "config.Sources.unit", "config.Sources.max_tokens"),
         "config.Sources.languages",
