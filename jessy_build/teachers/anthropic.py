@@ -218,7 +218,7 @@ class Claude:
         except httpx2.TransportError as error:
             # Of an answer that is read line by line, which the SDK leaves as it is.
             failed = self._unreachable(error)
-        except (sdk.AnthropicError, ValueError):
+        except (sdk.AnthropicError, ValueError, RecursionError):
             failed = self.no_message()
         # Raised out here, so that no SDK error hangs on it: that holds the request and its key.
         raise failed
