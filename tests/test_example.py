@@ -35,6 +35,8 @@ def test_a_line_holds_every_field_in_its_order() -> None:
 
 
 def test_a_reply_comes_back_from_what_is_stored_of_it() -> None:
-    assert list(REPLY.plain) == list(Reply._fields)
+    assert list(REPLY.plain) == [n for n in Reply._fields if n not in ("limit", "shown")]
     assert list(REPLY.plain["usage"]) == list(Usage._fields)
-    assert Reply.of(json.loads(json.dumps(REPLY.plain))) == REPLY
+    cut = REPLY._replace(stop="length", limit=300, shown=("a", "b"))
+    for reply in (REPLY, cut):
+        assert Reply.of(json.loads(json.dumps(reply.plain))) == reply

@@ -396,6 +396,10 @@ ELSEWHERE = frozenset(
         ),
         # In `test_parts` and `test_asked_before`.
         *("model.Category.answer", "model.Category.round"),
+        # In `test_mlx_teacher`.
+        *("mlx.Config.model", "mlx.Config.revision", "mlx.Config.chat_template"),
+        *("mlx.Config.temperature", "mlx.Config.max_tokens"),
+        *("mlx.Config.concurrency", "mlx.Config.timeout"),
         # In `test_sources`.
         *("config.Sources.files", "config.Sources.unit", "config.Sources.max_tokens"),
         "config.Sources.languages",

@@ -21,7 +21,7 @@ RANGE = re.compile(r"has (\d+) to (\d+) words")
 LANGUAGE = re.compile(r"^- .*(?:answer (?:are )?in|language:) (Turkish|English)", re.MULTILINE)
 ASKED = (
     *("consciousness", "personality", "code", "pairs", "conversations", "thinking", "navigation"),
-    *("synesthesia", "context", "adaptive", "complexity"),
+    *("next_move", "synesthesia", "context", "adaptive", "complexity"),
 )
 
 
@@ -47,8 +47,10 @@ class Teacher(messages_api.MessagesServer):
         names = seen.body["output_config"]["format"]["schema"]["properties"]
         *_, language = LANGUAGE.findall(asked)
         said = ("this", "answer") if language == "English" else ("cevap", "budur")
-        words = " ".join(islice(cycle(said), least + 3))
-        texts = {n: words if n.startswith("a") else f"soru {self.count} {n}" for n in names}
+        # Of an answer in parts, all of them together are in the range.
+        parts = sum(not n.startswith(("user", "assistant")) for n in names) or 1
+        words = " ".join(islice(cycle(said), -(-least // parts) + 3))
+        texts = {n: f"soru {self.count} {n}" if n.startswith("user") else words for n in names}
         return messages_api.said(json.dumps(texts), seen.body["model"])
 
 

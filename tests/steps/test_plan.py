@@ -153,12 +153,13 @@ def test_a_stale_plan_is_refused_and_says_what_changed(
     project: Project, server: messages_api.MessagesServer
 ) -> None:
     assert "jessy build --plan p.json" in plan_of(project, "-o", "p.json").replace("just", "jessy")
-    project.edit("max_tokens: 100", "max_tokens: 90")
+    project.edit("claude-haiku-5-5", "claude-sonnet-5-5")
     project.edit("steps: 1", "steps: 2")
     done = project.run("build", "--plan", "p.json")
     assert done.code == 2
     assert "p.json is stale" in done.err
-    assert re.search(r"teachers\.claude\.max_tokens: 100 → 90 +recipe\.yaml:10", done.err), done.err
+    model = r"teachers\.claude\.model: claude-haiku-5-5 → claude-sonnet-5-5 +recipe\.yaml:9"
+    assert re.search(model, done.err), done.err
     assert re.search(r"train\.steps: 1 → 2 +recipe\.yaml:21", done.err), done.err
     assert server.count == 0
 

@@ -49,4 +49,4 @@ def asked(recipe: Path, *overrides: str) -> list[str]:
 def test_prices_change_no_request(recipe: Path) -> None:
     prices = "teachers.claude.prices={input: 1, output: 5, as_of: 2026-11-01}"
     assert asked(recipe, prices) == asked(recipe)
-    assert asked(recipe, "teachers.claude.max_tokens=99") != asked(recipe)
+    assert asked(recipe, "teachers.claude.model=claude-sonnet-5-5") != asked(recipe)
