@@ -11,10 +11,10 @@ from typing import Any, Literal
 from jessy_build.engine.answers import Answers
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse
-from jessy_build.example import BATCH, Reply
+from jessy_build.example import Reply
 from jessy_build.plan.step import Step
 from jessy_build.steps import answered, desk, items, judge_costs, prices
-from jessy_build.steps.asked_before import at_most
+from jessy_build.steps.asked_before import Before, at_most
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.desk import TRIES, Asking, Open
 from jessy_build.steps.items import Cell, Questions
@@ -169,11 +169,11 @@ class _History:
         if table is not None:
             known = replace(known, dollars_at_most=most)
         spent = self.spent.get(asking.config.model, {})
-        answers_then = _both(spent, "requests")
+        answers_then = prices.both_ways(spent, "requests")
         if not answers_then:
             return known
         read, written, cached, kept = (
-            to_ask * _both(spent, f"{name}_tokens") / answers_then
+            to_ask * prices.both_ways(spent, f"{name}_tokens") / answers_then
             for name in ("input", "output", "cached_input", "cache_write")
         )
         dollars = None if table is None else prices.dollars(table, read, written, cached, kept)
@@ -273,7 +273,8 @@ def _may_be_corrected(
     known = answers.one(cell.stem(ordinal), cell.sample(ordinal), attempt)
     if known is None or (reply := Reply.of(known.reply)).stop != "end":
         return False
-    asked = questions.request(cell, ordinal)._replace(attempt=attempt)
+    # With what was shown: a correction is known by all that was said before it.
+    asked = Before(answers, questions).request(cell, ordinal)._replace(attempt=attempt)
     why = desk.why_unusable(reply, questions.shape(cell, ordinal))
     again = correction.request(asked, reply.text, why)
     return answers.one(again.stem, again.sample, again.attempt) is None
@@ -281,11 +282,6 @@ def _may_be_corrected(
 
 def _in_batches(config: Any) -> bool:
     return bool(getattr(config, "batch", False))
-
-
-def _both(spent: Mapping[str, float], name: str) -> float:
-    """By itself and in batches."""
-    return spent.get(name, 0) + spent.get(f"{BATCH}{name}", 0)
 
 
 def _by_model(workspace: Workspace, *, judging: bool) -> dict[str, dict[str, float]]:

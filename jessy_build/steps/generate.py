@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jessy_build import teachers
 from jessy_build.diagnostics import StepError
+from jessy_build.engine.answers import Answers
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.engine.ledger import Ledger
 from jessy_build.example import (
@@ -120,15 +121,21 @@ def _shortfall(asking: Asking, counts: Counts) -> StepError:
 def _examples(job: Job, asking: Asking, measured: Counter[str]) -> Iterator[Example]:
     """The rows in the order of their slots, a cell at a time; sums up what they once cost."""
     for cell in asking.questions.cells:
-        replies: dict[tuple[str, int], Reply] = {}
-        for answer in job.answers.of(cell.stems):
-            if answer.usable:
-                replies.setdefault((answer.stem, answer.sample), Reply.of(answer.reply))
+        filled = replies(job.answers, cell)
         for ordinal in range(cell.rows):
-            reply = replies[cell.stem(ordinal), cell.sample(ordinal)]
+            reply = filled[cell.stem(ordinal), cell.sample(ordinal)]
             measured.update(reply.usage.measures)
             measured.update({reply.mended: 1} if reply.mended else {})
             yield example(asking, cell, ordinal, reply)
+
+
+def replies(answers: Answers, cell: Cell) -> dict[tuple[str, int], Reply]:
+    """By stem and sample, the first answer to each that can become an example."""
+    found: dict[tuple[str, int], Reply] = {}
+    for answer in answers.of(cell.stems):
+        if answer.usable:
+            found.setdefault((answer.stem, answer.sample), Reply.of(answer.reply))
+    return found
 
 
 def example(asking: Asking, cell: Cell, ordinal: int, reply: Reply) -> Example:

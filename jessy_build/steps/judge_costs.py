@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from jessy_build.engine.answers import Answers
-from jessy_build.example import BATCH, Example, Message, Origin, Reply, Request
+from jessy_build.example import Example, Message, Origin, Request
 from jessy_build.plan.step import Step
 from jessy_build.steps import generate, items, prices, reviewed, scores, validate
 from jessy_build.steps.desk import TRIES, Asking
@@ -102,10 +102,7 @@ def _there(making: Making, judge: Judge, answers: Answers) -> Iterator[Example]:
     if not _judged(judge, making):
         return
     for cell in making.questions.cells:
-        replies: dict[tuple[str, int], Reply] = {}
-        for answer in answers.of(cell.stems):
-            if answer.usable:
-                replies.setdefault((answer.stem, answer.sample), Reply.of(answer.reply))
+        replies = generate.replies(answers, cell)
         for ordinal in range(cell.rows):
             reply = replies.get((cell.stem(ordinal), cell.sample(ordinal)))
             if reply is not None:
@@ -142,11 +139,11 @@ def _timed(costs: Costs, config: Any, spent: Mapping[str, float]) -> Costs:
     """By what its model has read and written for a row so far."""
     if not costs.to_ask:
         return replace(costs, dollars=0.0, seconds=0.0)
-    answers = _both(spent, "requests")
+    answers = prices.both_ways(spent, "requests")
     if not answers:
         return costs
     read, written, cached, kept = (
-        costs.to_ask * _both(spent, f"{name}_tokens") / answers
+        costs.to_ask * prices.both_ways(spent, f"{name}_tokens") / answers
         for name in ("input", "output", "cached_input", "cache_write")
     )
     table, batch = prices.of(config), getattr(config, "batch", False)
@@ -162,8 +159,3 @@ def _timed(costs: Costs, config: Any, spent: Mapping[str, float]) -> Costs:
         seconds=seconds,
         basis=f"{answers:.0f} answers of {config.model} in validations",
     )
-
-
-def _both(spent: Mapping[str, float], name: str) -> float:
-    """By itself and in batches."""
-    return spent.get(name, 0) + spent.get(f"{BATCH}{name}", 0)

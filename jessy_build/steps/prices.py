@@ -74,6 +74,11 @@ def _one_way(prices: Mapping[str, float], measures: Mapping[str, float], before:
     )
 
 
+def both_ways(measures: Mapping[str, float], name: str) -> float:
+    """What came by itself and what came with batches, of one measure."""
+    return measures.get(name, 0) + measures.get(f"{BATCH}{name}", 0)
+
+
 def of_a_try(prices: Mapping[str, float], request: Request) -> float:
     """What it can cost to ask once and to have the answer put right: that is sent back whole."""
     back = prices["input"] * (request.max_tokens + AROUND) / MILLION

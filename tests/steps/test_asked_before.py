@@ -194,6 +194,20 @@ def test_rounds_are_five_rows_where_the_recipe_says_no_number(tmp_path: Path) ->
         assert shown(server) == expected(size=5)
 
 
+def test_a_plan_knows_a_correction_of_a_prompt_that_showed_something(tmp_path: Path) -> None:
+    class Mute(Teacher):
+        def usual(self, seen: Seen) -> Step:
+            topic, number, _ = about(seen.body["messages"][0]["content"])
+            return said("No.") if (topic, number) == ("tea", 4) else super().usual(seen)
+
+    with Mute() as server:
+        project = make(tmp_path, server)
+        assert project.run(*UNTIL).code == 1
+        steps = json.loads(project.run("plan", "recipe.yaml", "--json").out)["steps"]
+        (talk,) = (step for step in steps if step["step"] == "generate:talk")
+        assert talk["estimate"]["to_ask"] == 0, "it has had its tries, and a correction for each"
+
+
 def test_a_plan_reckons_with_what_will_be_shown(tmp_path: Path) -> None:
     def at_most(project: Project) -> float:
         steps = json.loads(project.run("plan", "recipe.yaml", "--json").out)["steps"]
