@@ -2,9 +2,8 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import Field
@@ -28,8 +27,6 @@ KEY = "ANTHROPIC_API_KEY"
 HOST = "ANTHROPIC_BASE_URL"
 DEFAULT_HOST = "https://api.anthropic.com"
 LONGEST_CONNECT = 10.0
-POOL = 4
-"""Connections that one client holds: its pool looks at each of them for every request."""
 SHORTEST_KEPT = 1024
 """Bytes. No model caches fewer tokens, and no text has more tokens than bytes. What is longer and
 still too short for its model, the server leaves uncached at no cost."""
@@ -104,39 +101,27 @@ def open(config: Config, settings: Settings) -> "Claude":
             install="uv pip install anthropic",
         ) from None
 
-    import httpx2
-
-    # Read once: it takes 20 ms.
-    certificates = httpx2.create_ssl_context()
-
-    def client() -> "sdk.AsyncAnthropic":
-        return sdk.AsyncAnthropic(
-            api_key=key,
-            base_url=url,
-            timeout=sdk.Timeout(config.timeout, connect=min(config.timeout, LONGEST_CONNECT)),
-            max_retries=0,
-            http_client=sdk.DefaultAsyncHttpxClient(
-                verify=certificates,
-                # A redirect would carry the prompts to a host that nobody named.
-                follow_redirects=False,
-                # This machine is asked directly, whatever proxy the environment names.
-                mounts={host: None} if loopback else {},
-            ),
-            open_telemetry=False,
-        )
-
-    pools = -(-config.concurrency // POOL)
-    return Claude([client() for _ in range(pools)], config, host, key)
+    client = sdk.AsyncAnthropic(
+        api_key=key,
+        base_url=url,
+        timeout=sdk.Timeout(config.timeout, connect=min(config.timeout, LONGEST_CONNECT)),
+        max_retries=0,
+        # On aiohttp a request takes half the CPU time that it takes on httpcore.
+        http_client=sdk.DefaultAioHttpClient(
+            # A redirect would carry the prompts to a host that nobody named.
+            follow_redirects=False,
+            # This machine is asked directly, whatever proxy the environment names.
+            mounts={host: None} if loopback else {},
+        ),
+        open_telemetry=False,
+    )
+    return Claude(client, config, host, key)
 
 
 class Claude:
-    def __init__(
-        self, clients: "Sequence[sdk.AsyncAnthropic]", config: Config, host: str, key: str
-    ) -> None:
+    def __init__(self, client: "sdk.AsyncAnthropic", config: Config, host: str, key: str) -> None:
         self.concurrency = config.concurrency
-        self.client = clients[0]
-        self._clients = clients
-        self._turn = cycle(clients)
+        self.client = client
         self._config = config
         self.host = host
         self._key = key
@@ -176,13 +161,12 @@ class Claude:
         raise failed
 
     async def close(self) -> None:
-        for client in self._clients:
-            await client.close()
+        await self.client.close()
 
     async def _create(self, request: Request) -> Any:
         """The message as the server wrote it: the SDK's model of it takes time, and checks
         nothing."""
-        messages = next(self._turn).messages.with_raw_response
+        messages = self.client.messages.with_raw_response
 
         async def call() -> Any:
             raw = await messages.create(**body(request))
@@ -284,9 +268,13 @@ class Claude:
         return problem, hint
 
     def _unreachable(self, error: BaseException) -> StepError:
-        cause = asking.scrub(str(error), [self._key])
-        # Where no connection came about, nothing was sent.
-        never_sent = type(error).__name__ == "ConnectError"
+        import aiohttp
+
+        # Where no connection came about, nothing was sent. The SDK's transport calls a lost one by
+        # the same name; aiohttp's own error, below it, does not.
+        below = error.__cause__
+        never_sent = isinstance(below, aiohttp.ClientConnectorError)
+        cause = asking.scrub(str(getattr(below, "strerror", None) or error), [self._key])
         return Passing(
             "failed" if never_sent else "lost",
             f"no answer from {self.host}: {cause}",

@@ -200,6 +200,14 @@ def test_a_passing_fault_is_told_as_one_and_asked_once(fault: Fault, step: Step)
     assert "kept" in error.hint
 
 
+def test_a_server_that_is_not_there_was_sent_nothing() -> None:
+    with api.MessagesServer() as server:
+        pass
+    error = refused(server)
+    assert isinstance(error, Passing) and not error.may_be_billed
+    assert "Connect call failed" in error.problem and "ssl" not in error.problem
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
