@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,8 +26,13 @@ ORPHAN_SECONDS = 3600.0
 BATCH = 500
 """Objects removed at a stretch, while builds that want to add some wait."""
 
+MODELS = "models"
+"""Weights that were fetched to be asked lie here, each in a folder of its own with a lock."""
+
 Progress = Callable[[int, int, str], None]
 """Done, of all, and what is being removed."""
+Names = Callable[[], set[str]]
+"""Asked once more before anything goes: a build may have begun meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,13 @@ class Garbage:
     objects: tuple[File, ...] = ()
     views: tuple[Path, ...] = ()
     work: tuple[File, ...] = ()
+    models: tuple[File, ...] = ()
     locks: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
-        return sum(file.bytes for file in (*self.objects, *self.work))
+        return sum(file.bytes for file in (*self.objects, *self.work, *self.models))
 
     @property
     def elsewhere(self) -> int:
@@ -58,37 +64,44 @@ class Garbage:
 
     @property
     def count(self) -> int:
-        parts = (self.artifacts, self.objects, self.views, self.work, self.locks, self.notes)
+        files = (self.objects, self.work, self.models)
+        parts = (self.artifacts, *files, self.views, self.locks, self.notes)
         return sum(map(len, parts))
 
 
+def kept_builds(store: Store, last: int) -> list[Build]:
+    """Of each recipe the last finished builds that differ, what was begun since, and those at
+    work."""
+    builds = store.ledger.builds()
+    alive = store.ledger.decisions.alive(store.root)
+    found = {build.id: build for some in _by_recipe(builds).values() for build in _last(some, last)}
+    return list({**found, **{build.id: build for build in builds if build.id in alive}}.values())
+
+
 def kept(store: Store, last: int, named: Iterable[str]) -> set[str]:
-    """The keys that stay: of each recipe's last finished builds that differ, of what was begun
-    since, of builds at work, and what the caller names."""
+    """The keys that stay: those of the builds that are kept, and what the caller names."""
     ledger = store.ledger
     keys = {*named, *ledger.named_keys()}
-    for builds in _by_recipe(ledger.builds()).values():
-        for build in _last(builds, last):
-            keys |= {*build.steps.values(), *ledger.decisions.keys(build.id)}
-    for build_id in ledger.decisions.alive(store.root):
-        keys |= ledger.decisions.keys(build_id)
+    for build in kept_builds(store, last):
+        keys |= {*build.steps.values(), *ledger.decisions.keys(build.id)}
     return keys
 
 
-def find(store: Store, keep: set[str], now: float) -> Garbage:
-    """What would go. Removes nothing."""
+def find(store: Store, keep: set[str], models: Names, now: float) -> Garbage:
+    """What would go. Removes nothing. `models` are the folders of weights that stay."""
     every = tuple(store.ledger.artifacts())
     gone = tuple(artifact for artifact in every if artifact.key not in keep)
     stays = tuple(artifact for artifact in every if artifact.key in keep)
     freed = {sha256 for artifact in gone for sha256, _ in artifact.tree.values()}
-    return _files(store, stays, freed, keep, now, gone)
+    found = _files(store, stays, freed, keep, now, gone)
+    return replace(found, models=tuple(_unasked(store, models())))
 
 
-def sweep(store: Store, keep: set[str], now: float, progress: Progress) -> Garbage:
+def sweep(store: Store, keep: set[str], models: Names, now: float, progress: Progress) -> Garbage:
     """Remove it. Returns what really went: a build may have come to need some of it."""
     with locks.hold(store.root / "locks" / "gc"):
         _bury(store)
-        found = find(store, keep, now)
+        found = find(store, keep, models, now)
         told = _Told(progress, found.count)
         gone = tuple(a for a in found.artifacts if told(_forget(store, a), "artifacts"))
         freed = {sha256 for artifact in gone for sha256, _ in artifact.tree.values()}
@@ -97,11 +110,12 @@ def sweep(store: Store, keep: set[str], now: float, progress: Progress) -> Garba
         views = tuple(_drop_views(store, left.views, told))
         objects = tuple(_drop_objects(store, left.objects, told))
         work = tuple(f for f in left.work if told(_drop_work(store, f.path), "work folders"))
+        weights = tuple(f for f in found.models if told(_drop_weights(f.path, models), "models"))
         held = tuple(path for path in left.locks if told(_drop_lock(path), "locks"))
         notes = _stale_notes(store)
         store.ledger.forget_files(notes)
         told.end()
-    return Garbage(gone, objects, views, work, held, notes)
+    return Garbage(gone, objects, views, work, weights, held, notes)
 
 
 @dataclass
@@ -216,7 +230,21 @@ def _files(
     work += [File(p, _size(p)) for p in _list(root / "incoming") if _is_old(p, now)]
     held = [*_list(root / "locks"), *_list(root / "running")]
     free = tuple(p for p in held if p.name not in keep and not locks.is_held(p))
-    return Garbage(gone, tuple(objects), views, tuple(work), free, _stale_notes(store))
+    return Garbage(gone, tuple(objects), views, tuple(work), (), free, _stale_notes(store))
+
+
+def _unasked(store: Store, named: set[str]) -> Iterator[File]:
+    """Weights that no build which is kept names."""
+    for path in _list(store.root / MODELS):
+        if path.name not in named:
+            yield File(path, sum(map(_size, _files_below(path))))
+
+
+def _drop_weights(folder: Path, models: Names) -> bool:
+    """Whoever looks for them waits for the lock, and then fetches them; a build that looked before
+    had noted which they are."""
+    with locks.hold_if_free(folder / "lock") as free:
+        return free and folder.name not in models() and _drop(folder)
 
 
 def _size(file: Path) -> int:

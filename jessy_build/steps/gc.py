@@ -14,7 +14,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.engine import gc
 from jessy_build.engine.events import StepFinished, StepProgress, StepStarted
 from jessy_build.engine.gc import Garbage, Progress
-from jessy_build.steps import naming, score_rows, stored_rows
+from jessy_build.steps import naming, score_rows, stored_rows, weights
 from jessy_build.steps.naming import Named
 from jessy_build.steps.past import Past
 from jessy_build.steps.typed import command
@@ -52,6 +52,8 @@ class Document:
     objects: int
     views: int
     work_folders: int
+    weights: int
+    """Models that were fetched for teachers, which no build that is kept names."""
     locks_removed: int
     file_notes: int
     answers: int
@@ -79,13 +81,18 @@ def collect(
             hint=f"wait for its end ({command('status')}), or leave --answers-older-than out",
         )
     sweep = partial(gc.sweep, progress=progress)
-    found = (gc.find if dry_run else sweep)(past.store, keep, now)
+    found = (gc.find if dry_run else sweep)(past.store, keep, partial(_asked, past, last), now)
     answers = 0
     if answers_older_than is not None:
         spared = _behind_rows(past, keep)
         before = now - answers_older_than * DAY
         answers = past.store.ledger.answers.forget(before, spared, dry_run=dry_run)
     return _document(past, last, dry_run, found, named, answers), named
+
+
+def _asked(past: Past, last: int) -> set[str]:
+    """The weights that teachers of builds which are kept were fetched as."""
+    return {w for build in gc.kept_builds(past.store, last) for w in weights.fetched(build.config)}
 
 
 def _document(
@@ -103,6 +110,7 @@ def _document(
         objects=len(found.objects),
         views=len(found.views),
         work_folders=len(found.work),
+        weights=len(found.models),
         locks_removed=len(found.locks),
         file_notes=len(found.notes),
         answers=answers,
@@ -154,7 +162,15 @@ def to_json(document: Document) -> dict[str, Any]:
 def lines(document: Document, named: Named) -> Iterator[str]:
     yield from _kept(document, named)
     rows = list(_rows(document))
-    if not any((document.artifacts, document.objects, document.work_folders, document.answers)):
+    if not any(
+        (
+            document.artifacts,
+            document.objects,
+            document.work_folders,
+            document.weights,
+            document.answers,
+        )
+    ):
         yield "Nothing to remove."
         return
     width = max(len(name) for name, _, _ in rows)
@@ -195,6 +211,7 @@ def _rows(document: Document) -> Iterator[tuple[str, int, str]]:
         ("stored files", document.objects, ""),
         ("views", document.views, ""),
         ("work folders", document.work_folders, ""),
+        ("models of teachers", document.weights, "fetched again where they are needed"),
         ("locks", document.locks_removed, ""),
         ("notes about files", document.file_notes, ""),
         ("answers", document.answers, "asked again where they are needed"),

@@ -1,14 +1,14 @@
 """The weights of a teacher that answers in this process: known when a plan is made, here when it
 is asked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import bases, chat, digest, teachers, units
 from jessy_build.bases import folder
 from jessy_build.diagnostics import StepError
-from jessy_build.engine import locks
+from jessy_build.engine import gc, locks
 from jessy_build.engine.files import FileDigests
 from jessy_build.engine.kind import Job
 from jessy_build.engine.ledger import Ledger
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 WHERE = {"folder", "seen"}
 """Fields of a pinned teacher that tell where its weights lie, and not what they are."""
-FETCHED = "models"
-"""The folder of the store for weights that are asked and never trained."""
 
 
 def pinned(loaded: "LoadedRecipe", name: str, ledger: Ledger) -> Any:
@@ -41,6 +39,17 @@ def pinned(loaded: "LoadedRecipe", name: str, ledger: Ledger) -> Any:
     return mlx.Pinned(
         **said, folder=where, seen=_seen(where), weights=f"path:{digest.of_tree(files)}"
     )
+
+
+def fetched(recipe: Mapping[str, Any]) -> Iterator[str]:
+    """The folders of weights that the teachers of a recipe, as it was resolved, are fetched to."""
+    for teacher in recipe.get("teachers", {}).values():
+        if teacher.get("kind") == "mlx" and teacher.get("revision") is not None:
+            yield _folder(f"{teacher['model']}@{teacher['revision']}")
+
+
+def _folder(weights: str) -> str:
+    return digest.of_bytes(weights.encode())
 
 
 def pool(*configs: Any) -> str:
@@ -134,7 +143,7 @@ def _here(job: Job, config: mlx.Pinned) -> mlx.Pinned:
 def _fetched(job: Job, config: mlx.Pinned) -> Path:
     """By commit, so it is fetched once for all recipes; what was cut off goes on from there."""
     source = bases.parse(config.model)
-    root = job.settings.store / FETCHED / digest.of_bytes(config.weights.encode())
+    root = job.settings.store / gc.MODELS / _folder(config.weights)
     done = root / folder.RESULT
     with locks.hold(root / "lock"):
         if not done.is_dir():

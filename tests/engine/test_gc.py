@@ -46,7 +46,7 @@ def build(world: World, plan: Plan, recipe: str = "r.yaml", status: str = "done"
 
 def sweep(world: World, last: int = 1, named: tuple[str, ...] = ()) -> gc.Garbage:
     keep = gc.kept(world.store, last, named)
-    return gc.sweep(world.store, keep, time.time(), lambda done, total, text: None)
+    return gc.sweep(world.store, keep, set, time.time(), lambda done, total, text: None)
 
 
 def texts(world: World) -> set[str]:
@@ -103,7 +103,7 @@ def test_a_dry_run_removes_nothing_and_says_what_the_real_one_then_does(world: W
     (world.store.work("0" * 64) / "scratch").write_text("left by a kill")
     keep = gc.kept(world.store, 1, ())
     before = snapshot(world)
-    said = gc.find(world.store, keep, time.time())
+    said = gc.find(world.store, keep, set, time.time())
     assert snapshot(world) == before
     done = sweep(world)
     assert [a.key for a in done.artifacts] == [a.key for a in said.artifacts]
@@ -152,7 +152,7 @@ def test_a_stray_object_stays_an_hour_in_case_it_is_just_being_put(world: World)
     os.utime(stray, (0, 0))  # the time of its last change says nothing: it may be a copy
     assert sweep(world).objects == ()
     keep = gc.kept(world.store, 1, ())
-    done = gc.sweep(world.store, keep, time.time() + LATER, lambda *_: None)
+    done = gc.sweep(world.store, keep, set, time.time() + LATER, lambda *_: None)
     assert [f.path for f in done.objects] == [stray] and not stray.exists()
 
 
@@ -242,7 +242,7 @@ def test_builds_and_clean_ups_at_once_lose_nothing(world: World) -> None:
         while not stop.is_set():
             try:
                 keep = gc.kept(other.store, 1, ())
-                done = gc.sweep(other.store, keep, time.time(), lambda *_: None)
+                done = gc.sweep(other.store, keep, set, time.time(), lambda *_: None)
                 removed[0] += len(done.artifacts)
             except BaseException as error:
                 broken.append(error)
@@ -305,7 +305,7 @@ store = Store(Path(sys.argv[1]))
 def slowly(done, total, text):
     print(done, flush=True)
     time.sleep(0.002)
-gc.sweep(store, gc.kept(store, 1, ()), time.time(), slowly)
+gc.sweep(store, gc.kept(store, 1, ()), set, time.time(), slowly)
 """
 
 
@@ -330,5 +330,5 @@ def test_a_kill_in_the_middle_leaves_a_store_that_works(world: World, after: int
         world.store.prove(artifact)
     assert build(world, chain("text 3", "a", "b")).made
     keep = gc.kept(world.store, 1, ())
-    gc.sweep(world.store, keep, time.time() + LATER, lambda *_: None)
+    gc.sweep(world.store, keep, set, time.time() + LATER, lambda *_: None)
     assert texts(world) == {"text 3", "text 3a", "text 3ab"}

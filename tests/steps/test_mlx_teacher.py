@@ -1,6 +1,7 @@
 """Builds whose rows come from a model in the same process: nothing is paid, nothing asked twice."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from jessy_build.chat import BUILTIN
 from jessy_build.packaging import gguf_read
 from tests.bases import hub_server
 from tests.conftest import RealBases
+from tests.steps import published
 from tests.steps.project import SIGKILL, Project
 
 ASSEMBLE = ("build", "recipe.yaml", "--until", "assemble")
@@ -28,7 +30,7 @@ teachers:
   here: {{kind: mlx, model: "path:teacher", max_tokens: 200, concurrency: 4}}
 categories:
   talk: {{teacher: here, count: {ROWS}, prompt: ask.j2, {CELL}}}
-dataset: {{validate: {{duplicates: false}}}}
+dataset: {{validate: {{duplicates: false, words: false}}}}
 """
 
 
@@ -84,6 +86,7 @@ def test_rows_come_from_a_model_in_this_process_and_are_asked_once(project: Proj
     done = project.run(*ASSEMBLE)
     assert done.code == 0, done.out + done.err
     assert len(rows(project)) == ROWS
+    assert re.search(r"[1-9]\d* mended", done.out), "it must have been corrected on the way"
     before = spent(project)
     assert before[0] >= ROWS
     assert "Nothing to do" in project.run(*ASSEMBLE).out
@@ -141,6 +144,30 @@ def test_weights_of_a_hub_are_fetched_once_and_then_need_no_network(
     assert len(rows(project)) == ROWS
     project.edit(f"count: {ROWS}", f"count: {ROWS + 1}")
     assert project.run(*ASSEMBLE, JESSY_OFFLINE="1").code == 0
+
+
+def test_gc_takes_fetched_weights_that_no_kept_build_asks(tmp_path: Path, talkative: Path) -> None:
+    project = made(tmp_path / "p", talkative)
+    near = '"path:teacher"'
+    far = f'"hf:{hub_server.REPO}", revision: {hub_server.COMMIT}'
+    with hub_server.serve(talkative) as hub:
+        project.edit(near, far)
+        assert project.run(*ASSEMBLE, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1").code == 0
+        (weights,) = (project.root / ".jessy/models").iterdir()
+        project.edit(far, near)
+        assert project.run(*ASSEMBLE).code == 0
+        kept = project.run("gc", "--keep-last", "2")
+        assert kept.code == 0 and "models of teachers" not in kept.out
+        dry = project.run("gc", "--keep-last", "1", "--dry-run")
+        assert re.search(r"models of teachers +1 +fetched again where they are needed", dry.out)
+        size = (weights / "model/model.safetensors").stat().st_size
+        gone = published.read(project.run("gc", "--keep-last", "1", "--json").out, "gc")
+        assert gone["weights"] == 1 and gone["bytes"] > size
+        assert not weights.exists()
+        project.edit(near, far)
+        project.edit(f"count: {ROWS}", f"count: {ROWS + 1}")
+        assert project.run(*ASSEMBLE, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1").code == 0
+        assert hub.downloads("model.safetensors") == 2
 
 
 def test_a_preview_asks_it_too_one_category_after_the_other(project: Project) -> None:
