@@ -30,6 +30,10 @@ MEASURES = {
     "batch_output": "output tokens of batches",
 }
 
+JUDGING, JUDGE = "validate", "the judge"
+"""The step that asks a judge, and what its costs are called: no category has a space in its name.
+"""
+
 OTHER_ROWS = "measured on other held-out rows"
 OTHER_LIMIT = "answers had another limit of tokens"
 NO_PAIRS = "the two were asked other prompts"
@@ -249,11 +253,14 @@ def _figure(side: Side, step: str, *names: str) -> Any:
 
 
 def costs(left: Side, right: Side) -> Iterator[Cost]:
-    """By category, then in sum; only where both sides know what they cost."""
+    """By category, then of the judge, then in sum; only where both sides know what they cost."""
     names = list(dict.fromkeys([*side_rows.categories(right), *side_rows.categories(left)]))
+    steps = {name: f"generate:{name}" for name in names}
+    if any(_cost(side, JUDGING) for side in (left, right)):
+        steps[JUDGE] = JUDGING
     sums: dict[str, list[float | None]] = {}
-    for category in names:
-        old, new = _cost(left, category), _cost(right, category)
+    for category, step in steps.items():
+        old, new = _cost(left, step), _cost(right, step)
         for measure in [*MEASURES.values(), "dollars"]:
             was, now = (side.get(measure, 0) if side is not None else None for side in (old, new))
             kept = sums.setdefault(measure, [0, 0])
@@ -263,15 +270,14 @@ def costs(left: Side, right: Side) -> Iterator[Cost]:
             ]
             if was is not None and now is not None and (was or now):
                 yield Cost(category, measure, was, now)
-    if len(names) > 1:
+    if len(steps) > 1:
         for measure, (was, now) in sums.items():
             if was is not None and now is not None and (was or now):
                 yield Cost("total", measure, was, now)
 
 
-def _cost(side: Side, category: str) -> Mapping[str, float | None] | None:
-    """None where it is not known. Nothing, where the side has no such category or asks nobody."""
-    step = f"generate:{category}"
+def _cost(side: Side, step: str) -> Mapping[str, float | None] | None:
+    """None where it is not known. Nothing, where the side has no such step or asks nobody."""
     block = side.blocks.get(step)
     if block is None:
         return None if step in side.known else {}

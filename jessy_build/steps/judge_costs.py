@@ -7,7 +7,7 @@ long they may be. How many break another rule first, and so are not judged, nobo
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from jessy_build.engine.answers import Answers
 from jessy_build.example import Example, Message, Origin, Request
@@ -51,12 +51,19 @@ class _Work:
     judge: Judge
     there: Sequence[Example]
     """Rows that stand, and are not judged."""
-    coming: Sequence[tuple[Request, int]]
-    """A question about a row of a cell, all but what it says; and how many are still to come."""
-    replaced: Sequence[tuple[Request, int]]
-    """Likewise, of rows that may be asked in place of rejected ones."""
+    coming: Sequence["_Coming"]
+    replaced: Sequence["_Coming"]
+    """Rows that may be asked in place of rejected ones."""
+
+
+class _Coming(NamedTuple):
+    """Rows of a cell that nobody has seen yet."""
+
+    request: Request
+    """The question about one, all but what it says."""
+    number: int
     longest: int
-    """Tokens of the longest row to come."""
+    """Tokens of one at most."""
 
 
 def of(step: Step, making: Sequence[Making], answers: Answers, spent: Mapping[str, float]) -> Costs:
@@ -76,16 +83,15 @@ def of(step: Step, making: Sequence[Making], answers: Answers, spent: Mapping[st
     work = _Work(
         judge,
         list(open_.values()),
-        [(_unsaid(judge, one, cell), n) for one in asking for cell, n in _open(one, answers)],
+        [_coming(judge, one, cell, n) for one in asking for cell, n in _open(one, answers)],
         [
-            (_unsaid(judge, one, cell), ROUNDS * cell.rows)
+            _coming(judge, one, cell, ROUNDS * cell.rows)
             for one in step.payload.asking.values()
             if _judged(judge, one)
             for cell in one.questions.cells
         ],
-        max((one.config.max_tokens for one in asking), default=0),
     )
-    coming = sum(number for _, number in work.coming)
+    coming = sum(cell.number for cell in work.coming)
     costs = Costs(judge.teacher, len(asked) + coming, len(work.there) + coming)
     return _priced(_timed(costs, judge.config, spent), work)
 
@@ -115,10 +121,11 @@ def _open(asking: Asking, answers: Answers) -> Iterator[tuple[Cell, int]]:
             yield cell, missing
 
 
-def _unsaid(judge: Judge, asking: Asking, cell: Cell) -> Request:
+def _coming(judge: Judge, asking: Asking, cell: Cell, number: int) -> _Coming:
     said = (Message("user", ""), Message("assistant", ""))
     labels = (asking.questions.category, cell.topic, cell.language, cell.level)
-    return judge.request(Example("", *labels, said, Origin(asking.teacher, "")))
+    question = judge.request(Example("", *labels, said, Origin(asking.teacher, "")))
+    return _Coming(question, number, asking.questions.request(cell, 0).max_tokens)
 
 
 def _priced(costs: Costs, work: _Work) -> Costs:
@@ -128,10 +135,10 @@ def _priced(costs: Costs, work: _Work) -> Costs:
     if table is None:
         return replace(costs, dollars=None)
     most = sum(prices.of_a_try(table, work.judge.request(row)) for row in work.there)
-    # What a row says is sent twice: with the question, and with its correction.
-    said = 2 * prices.dollars(table, work.longest * LETTERS, 0)
-    for request, number in chain(work.coming, work.replaced):
-        most += (prices.of_a_try(table, request) + said) * number
+    for cell in chain(work.coming, work.replaced):
+        # What a row says is sent twice: with the question, and with its correction.
+        said = 2 * prices.dollars(table, cell.longest * LETTERS, 0)
+        most += (prices.of_a_try(table, cell.request) + said) * cell.number
     return replace(costs, dollars_at_most=TRIES * most)
 
 

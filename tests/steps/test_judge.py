@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.loopback import messages_api
@@ -393,6 +394,15 @@ def test_a_plan_has_a_line_for_the_judge_with_what_it_may_cost(tmp_path: Path) -
         assert (cached["to_ask"], cached["dollars"], cached["dollars_at_most"]) == (0, 0, 0)
 
 
+def test_rows_that_a_level_keeps_short_cost_less_judging(tmp_path: Path) -> None:
+    with Teacher() as server:
+        project = make(tmp_path, server, PRICED)
+        before = of_judge(project)["dollars_at_most"]
+        level = "{iterations: [1, 2], words: [1, 40], seconds: 5, max_tokens: 100}"
+        project.edit("train:", f"complexity: {{low: {level}}}\ntrain:")
+        assert of_judge(project)["dollars_at_most"] < before
+
+
 def test_replacing_may_cost_more_judging(tmp_path: Path) -> None:
     with Teacher() as server:
         project = make(tmp_path, server, PRICED)
@@ -422,6 +432,23 @@ def test_what_judging_cost_stands_in_status_and_lock_and_the_budget_stops_it(
         assert block["scores"] == {"naturalness": 4, "warmth": 5}
         assert block["tokens"] == {"input": 11 * ROWS, "output": SAID * ROWS}
         assert block["usd"] == round(ROWS * SCORED, 6)
+
+
+def test_a_diff_tells_what_the_judge_cost_in_each(tmp_path: Path) -> None:
+    with Teacher() as server:
+        project = make(tmp_path, server, PRICED)
+        judging = PRICED[PRICED.index("    judge:") : PRICED.index("train:")]
+        project.edit(judging, "")
+        good(project.run(*UNTIL))
+        project.edit("    on_reject: drop\n", f"    on_reject: drop\n{judging}")
+        good(project.run(*UNTIL))
+    told = json.loads(project.run("diff", "build:1", "build:2", "--json").out)
+    costs = {(c["category"], c["measure"]): (c["old"], c["new"]) for c in told["cost"]}
+    assert costs["the judge", "output tokens"] == (0, SAID * ROWS)
+    assert costs["the judge", "dollars"] == (0, round(ROWS * SCORED, 6))
+    old, new = costs["total", "dollars"]
+    assert new - old == pytest.approx(ROWS * SCORED)
+    assert "the judge" in project.run("diff", "build:1", "build:2").out
 
 
 def test_a_judge_without_prices_cannot_be_held_by_a_budget(tmp_path: Path) -> None:

@@ -194,7 +194,9 @@ def test_a_python_without_the_packages_plans_and_says_what_to_install(
 
 
 @pytest.mark.real
-def test_a_real_model_gives_rows_of_the_wanted_shape(tmp_path: Path, real_bases: RealBases) -> None:
+def test_a_real_model_gives_rows_of_the_wanted_shape_and_judges_them(
+    tmp_path: Path, real_bases: RealBases
+) -> None:
     """SmolLM2, held to the schema: it would never keep to it by itself."""
     ask = (
         "Ask a question about {{ topic.name }} that begins with {{ ['How', 'Why'][ordinal % 2] }},"
@@ -203,6 +205,8 @@ def test_a_real_model_gives_rows_of_the_wanted_shape(tmp_path: Path, real_bases:
     project = Project.asking(tmp_path, "http://127.0.0.1:9", RECIPE, ask=ask)
     gguf_read.convert(real_bases.smollm2, tmp_path / "teacher", chat_template=BUILTIN["chatml"])
     project.edit(f"count: {ROWS}", "count: 4, topics: {tea: 2, rain: 2}")
+    rubric = "{sense: Makes sense., warmth: Is friendly.}"
+    project.edit("words: false", f"words: false, judge: {{teacher: here, rubric: {rubric}}}")
     done = project.run(*ASSEMBLE)
     assert done.code == 0, done.out + done.err
     found = rows(project)
@@ -211,3 +215,5 @@ def test_a_real_model_gives_rows_of_the_wanted_shape(tmp_path: Path, real_bases:
         said = [m["content"] for m in row["messages"]]
         assert len(said) == 2 and all(said)
     assert len({json.dumps(row["messages"]) for row in found}) == 4
+    scores = [json.loads(project.run("show", row["id"], "--json").out)["judged"] for row in found]
+    assert all(set(given["scores"]) == {"sense", "warmth"} for given in scores), scores
