@@ -60,6 +60,7 @@ SHARED = code("R220", "curated rows belong to several categories")
 ALIKE = code("R221", "a prompt does not read what its category varies")
 NO_PROJECTION = code("R222", "a projection is not known")
 NOT_TAKEN = code("R271", "included rows belong to no curated category")
+NO_ROWS_OF = code("R242", "training names rows that the recipe does not have")
 NOT_YET = code("R223", "this version cannot do what a field asks for")
 
 Check: TypeAlias = "Callable[[LoadedRecipe], Iterable[Diagnostic]]"
@@ -284,8 +285,8 @@ def targets_are_projections(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             continue
         last = target.lower().rpartition(".")[2]
         hint = near(last, known) or (near(f"{last}_proj", known) if len(last) < 3 else "")
-        if last == "all-linear":
-            hint = "write it without the list: targets: all-linear"
+        if last in ("all-linear", "attention", "mlp"):
+            hint = f"write it without the list: targets: {last}"
         yield placed(
             loaded,
             ("train", "lora", "targets", index),
@@ -295,6 +296,31 @@ def targets_are_projections(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
             hint=hint or "training stops at it, unless the base has one of this name",
             severity="error" if hint else "warning",
         )
+
+
+def training_names_what_there_is(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    train, categories = loaded.recipe.train, tuple(loaded.recipe.categories)
+    levels = loaded.opened.levels
+    named: list[tuple[Path, bool, str, tuple[str, ...]]] = [
+        (("train", "every_batch", name), True, name, categories) for name in train.every_batch
+    ]
+    if levels is not None:
+        both = (*categories, *levels)
+        named += [(("train", "repeat", name), True, name, both) for name in train.repeat]
+    for at, phase in enumerate(train.phases):
+        for index, name in enumerate(phase.categories):
+            named.append((("train", "phases", at, "categories", index), False, name, categories))
+    for place, key, name, known in named:
+        if name not in known:
+            yield placed(
+                loaded,
+                place,
+                NO_ROWS_OF,
+                f"there are no rows of {scalars.told(name)}",
+                key=key,
+                expected=", ".join(known),
+                hint=near(name, known),
+            )
 
 
 def nothing_is_asked_for_too_early(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
@@ -661,6 +687,7 @@ CHECKS: tuple[Check, ...] = (
     surroundings.pools_have_someone_to_hold_back,
     surroundings.the_store_has_a_known_scheme,
     targets_are_projections,
+    training_names_what_there_is,
     ollama_takes_the_name,
     weights_are_quantised_once,
     variables_can_be_read,

@@ -31,16 +31,6 @@ LATER: Mapping[str, Later] = {
         "take a base out of an Ollama server",
         "name the file itself, as gguf:./model.gguf, or its repository, as hf:org/name",
     ),
-    "train.early_stop": Later(
-        "end a training early",
-        "write keep: best: the adapter with the lowest validation loss is the result",
-    ),
-    "train.every_batch": Later(
-        "put rows of a category into every batch", "raise the count of that category"
-    ),
-    "train.phases": Later(
-        "train in phases", "train on all categories at once, or build one recipe for each phase"
-    ),
     "train.track": Later(
         "report a training to a service", "the loss curve is in report.html, and in --json"
     ),

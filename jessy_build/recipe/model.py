@@ -394,27 +394,6 @@ class Gate(Config):
     """The figure of this model will do as well."""
 
 
-class Phase(Config):
-    """One part of a curriculum (Bengio et al. 2009)."""
-
-    name: Text
-    """What it is called in the report."""
-    categories: Annotated[tuple[Key, ...], Field(min_length=1)]
-    """Whose rows are trained on."""
-    epochs: Whole = 1
-    """Passes over these rows."""
-    gate: dict[Key, Gate] = Field(default_factory=dict)
-    """Figures to be reached before the next phase begins, by their name."""
-
-
-class EarlyStop(Config):
-    """When training has nothing more to win."""
-
-    patience: Whole
-    """Looks at the validation rows without a lower loss, after which training ends
-    (Prechelt 1998)."""
-
-
 class Wandb(Config):
     """Weights & Biases."""
 
@@ -432,12 +411,6 @@ class Track(Config):
 class Train(training.Config):
     """How the adapter is trained."""
 
-    early_stop: EarlyStop | None = Field(default=None, exclude=True)
-    """End before the last epoch when the validation loss falls no more."""
-    every_batch: dict[Key, Whole] = Field(default_factory=dict, exclude=True)
-    """Rows of a category that every batch holds at least."""
-    phases: tuple[Phase, ...] = Field(default=(), exclude=True)
-    """A curriculum: categories trained one after another."""
     track: Track | None = Field(default=None, exclude=True)
     """Services that follow the training."""
 

@@ -3,16 +3,18 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from jessy_build.engine.kind import Facts, Job, always
+from jessy_build.engine.kind import Facts, Job
+from jessy_build.engine.ledger import Artifact
 from jessy_build.plan.step import Step
+from jessy_build.settings import Settings
 from jessy_build.steps import here
+from jessy_build.trainers.config import NOT_TRAINED
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
 
 name = "train"
-version = 1
-holds = always
+version = 2
 
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
@@ -22,14 +24,20 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
             name,
             name,
             version,
-            config.model_dump(mode="json"),
+            config.model_dump(mode="json", exclude=dict(NOT_TRAINED)),
             {"base": "convert", "dataset": "assemble"},
             pool="gpu",
             span=loaded.span_of("train"),
             payload=config,
-            about={"train": config.model_dump(mode="json")},
+            about={"train": config.model_dump(mode="json", exclude=dict(NOT_TRAINED))},
         )
     ]
+
+
+def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
+    """A gate may have been set, or tightened, since: it is no part of what was trained."""
+    reached = {phase["name"]: phase["loss"] for phase in artifact.facts["phases"]}
+    return all(phase.passes(reached.get(phase.name)) for phase in step.payload.phases)
 
 
 def run(job: Job) -> Facts:
@@ -54,5 +62,6 @@ def run(job: Job) -> Facts:
 
 def summary(facts: Facts) -> str:
     best = facts["best"]
+    early = f" of {facts['planned']}" if facts["planned"] > facts["steps"] else ""
     loss = f", validation loss {best['loss']:.2f} at step {best['step']}" if best["loss"] else ""
-    return f"{facts['steps']} steps{loss}, {facts['tokens_per_second']:.0f} tok/s"
+    return f"{facts['steps']}{early} steps{loss}, {facts['tokens_per_second']:.0f} tok/s"

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from jessy_build.trainers._rows import Row
@@ -20,6 +21,8 @@ class Batch:
     share: float
     """What the loss of this batch is multiplied by, so that an update averages over all that its
     batches hold."""
+    passed: float = 0.0
+    """Passes over the rows, once this batch is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +33,75 @@ class Sizes:
     tokens: int
 
 
-def group(lengths: Sequence[int], sizes: Sizes, seed: int, epoch: int) -> list[tuple[int, ...]]:
-    """All rows, each once, of similar lengths together, in random order."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Rows of which every batch holds some."""
+
+    places: tuple[int, ...]
+    count: int
+    """In each batch, at least."""
+    all: bool = True
+    """Whether each of them is read in a pass, also when that takes more batches."""
+
+
+def group(
+    lengths: Sequence[int], sizes: Sizes, seed: int, epoch: int, held: Sequence[Held] = ()
+) -> list[tuple[int, ...]]:
+    """All rows, each once, of similar lengths together, in random order. Those that are held may
+    come again, in turn, until every batch has as many as it shall."""
     # A text as the seed gives the same order in every Python version.
     chance = random.Random(f"{seed}/{epoch}")
     order = sorted(
         range(len(lengths)), key=lambda i: lengths[i] * chance.uniform(1 - JITTER, 1 + JITTER)
     )
+    if not held:
+        groups = _filled(order, lengths, sizes, [])
+    else:
+        turns = [(chance.sample(one.places, len(one.places)), one) for one in held]
+        groups = _with_held(order, lengths, sizes, turns)
+    chance.shuffle(groups)
+    return [tuple(one) for one in groups]
+
+
+Pools = Sequence[tuple[Sequence[int], int]]
+"""Rows in the order in which batches take them, round and round; and how many each takes."""
+
+
+def _with_held(
+    order: Sequence[int],
+    lengths: Sequence[int],
+    sizes: Sizes,
+    held: Sequence[tuple[list[int], Held]],
+) -> list[list[int]]:
+    beside = {i for turns, _ in held for i in turns}
+    others = [i for i in order if i not in beside]
+    groups = _filled(others, lengths, sizes, [(turns, one.count) for turns, one in held])
+    # What the batches have not come round to is spread over them like any other row.
+    left, pools = set[int](), []
+    for turns, one in held:
+        used = min(len(turns), len(groups) * one.count)
+        left |= set(turns[used:]) if one.all else set()
+        pools.append((turns[:used], one.count))
+    if not left:
+        return groups
+    others = [i for i in order if i not in beside or i in left]
+    return _filled(others, lengths, sizes, pools)
+
+
+def _filled(
+    order: Sequence[int], lengths: Sequence[int], sizes: Sizes, held: Pools
+) -> list[list[int]]:
+    turns = [(cycle(pool), count) for pool, count in held if pool]
     groups: list[list[int]] = []
     widest = 0
     for i in order:
         width = max(widest, lengths[i])
         if not groups or _full(len(groups[-1]) + 1, width, sizes):
-            groups.append([])
-            width = lengths[i]
+            groups.append([next(pool) for pool, count in turns for _ in range(count)])
+            width = max([lengths[i], *(lengths[j] for j in groups[-1])])
         groups[-1].append(i)
         widest = width
-    chance.shuffle(groups)
-    return [tuple(one) for one in groups]
+    return groups
 
 
 def _full(rows: int, width: int, sizes: Sizes) -> bool:
@@ -63,26 +117,35 @@ def schedule(
     seed: int,
     epochs: int | None,
     updates: int | None,
+    held: Sequence[Held] = (),
+    first_epoch: int = 0,
 ) -> list[Batch]:
     """Every batch of a training, in its order, so that any of them can be the next one."""
     batches: list[Batch] = []
     epoch = 0
     while (epoch < epochs) if epochs else (len(batches) < (updates or 0) * accumulation):
-        batches += _epoch(rows, sizes, average, accumulation, seed, epoch)
+        groups = group([len(row) for row in rows], sizes, seed, first_epoch + epoch, held)
+        batches += _epoch(groups, rows, average, accumulation, first_epoch + epoch)
         epoch += 1
     return batches if epochs else batches[: (updates or 0) * accumulation]
 
 
 def _epoch(
-    rows: Sequence[Row], sizes: Sizes, average: str, accumulation: int, seed: int, epoch: int
+    groups: Sequence[tuple[int, ...]],
+    rows: Sequence[Row],
+    average: str,
+    accumulation: int,
+    epoch: int,
 ) -> list[Batch]:
-    groups = group([len(row) for row in rows], sizes, seed, epoch)
     batches: list[Batch] = []
+    every, read = sum(map(len, groups)), 0
     for at in range(0, len(groups), accumulation):
-        update = groups[at : at + accumulation]
+        update = list(groups[at : at + accumulation])
         update += [()] * (accumulation - len(update))
         total = sum(weight(rows[i], average) for members in update for i in members)
-        batches += [Batch(members, epoch, accumulation / total) for members in update]
+        for members in update:
+            read += len(members)
+            batches.append(Batch(members, epoch, accumulation / total, epoch + read / every))
     return batches
 
 

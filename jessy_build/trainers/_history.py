@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from jessy_build.trainers._batches import Packed
-from jessy_build.trainers.config import Config
-from jessy_build.trainers.lora import Best, Point, Validation
+from jessy_build.trainers.config import Config, Divergence
+from jessy_build.trainers.lora import Best, PhaseEnd, Point, Validation
 
 LOWEST = "the lowest loss on the validation rows"
 LAST = "the last step"
@@ -16,6 +16,7 @@ UNSEEN = "the last step; there are no validation rows"
 class History:
     curve: list[Point] = field(default_factory=list)
     validation: list[Validation] = field(default_factory=list)
+    phases: list[PhaseEnd] = field(default_factory=list)
     tokens: int = 0
     supervised: int = 0
     computed: int = 0
@@ -29,7 +30,8 @@ class History:
     def restored(cls, state: dict[str, Any]) -> Self:
         curve = [Point(**point) for point in state["curve"]]
         validation = [Validation(**point) for point in state["validation"]]
-        return cls(**{**state, "curve": curve, "validation": validation})
+        phases = [PhaseEnd(**phase) for phase in state["phases"]]
+        return cls(**{**state, "curve": curve, "validation": validation, "phases": phases})
 
     def count(self, parts: list[Packed]) -> None:
         self.tokens += sum(part.tokens for part in parts)
@@ -45,13 +47,33 @@ class History:
         return 1 - self.tokens / max(self.computed, 1)
 
     @property
-    def lowest(self) -> Validation | None:
-        """The look before the first step does not count: nothing had been learned."""
-        return min((v for v in self.validation if v.step), key=lambda v: v.loss, default=None)
+    def before(self) -> float:
+        """The loss before training: as the first update and the first look saw it."""
+        seen = [point.loss for point in self.curve[:1]] + [
+            look.loss for look in self.validation[:1]
+        ]
+        return max(seen, default=0.0)
 
-    def chosen(self, config: Config, steps: int) -> Best:
-        if self.lowest is None:
+    def is_lost(self, limits: Divergence) -> bool:
+        last = self.curve[-limits.patience :]
+        bad = all(point.loss > limits.threshold * self.before for point in last)
+        return bad and len(last) == limits.patience
+
+    def lowest(self, begin: int) -> Validation | None:
+        """Of the looks after `begin` updates: before the last phase not all had been learned, and
+        before the first step nothing."""
+        seen = [v for v in self.validation if v.step > begin]
+        return min(seen, key=lambda v: v.loss, default=None)
+
+    def in_vain(self, begin: int) -> int:
+        """Looks since the lowest loss."""
+        lowest = self.lowest(begin)
+        return sum(1 for v in self.validation if lowest and v.step > lowest.step)
+
+    def chosen(self, config: Config, steps: int, begin: int) -> Best:
+        lowest = self.lowest(begin)
+        if lowest is None:
             return Best(steps, None, UNSEEN)
         if config.keep == "last":
             return Best(steps, self.validation[-1].loss, LAST)
-        return Best(self.lowest.step, self.lowest.loss, LOWEST)
+        return Best(lowest.step, lowest.loss, LOWEST)

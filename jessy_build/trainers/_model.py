@@ -122,6 +122,16 @@ def _adapt(model: Any, lora: Lora, seed: int) -> dict[str, Any]:
     return {"fine_tune_type": "lora", "num_layers": wanted, "lora_parameters": parameters}
 
 
+def compute_twice(model: Any) -> None:
+    """mlx-lm changes the class of the layers, which all members of a team share."""
+    from mlx_lm.tuner.trainer import grad_checkpoint
+
+    grad_checkpoint(model.layers[0])
+
+
+HALVES = {"attention": "self_attn", "mlp": "mlp"}
+
+
 def _keys(layers: list[Any], targets: str | tuple[str, ...]) -> list[str]:
     import mlx.nn as nn
 
@@ -133,6 +143,14 @@ def _keys(layers: list[Any], targets: str | tuple[str, ...]) -> list[str]:
     }
     if targets == "all-linear":
         return sorted(known)
+    if isinstance(targets, str):
+        half = HALVES[targets]
+        if found := sorted(name for name in known if half in name.split(".")):
+            return found
+        raise StepError(
+            f"the layers of the base have no {half}, which train.lora.targets: {targets} means",
+            hint=f"name projections: {', '.join(sorted({n.rpartition('.')[2] for n in known}))}",
+        )
     last = {name.rpartition(".")[2] for name in known}
     if strange := [target for target in targets if target not in last]:
         raise StepError(

@@ -1,25 +1,36 @@
 """AdamW with a schedule that counts optimizer updates, and gradients cut to a length."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from jessy_build.trainers._course import Stretch
 from jessy_build.trainers.config import Optimizer
 
 
-def rate(config: Optimizer, updates: int) -> Callable[[Any], Any]:
-    """The learning rate of the update after `step` earlier ones. None of them is wasted on zero."""
+def rate(config: Optimizer, stretches: Sequence[Stretch]) -> Callable[[Any], Any]:
+    """The learning rate of the update after `step` earlier ones."""
     import mlx.core as mx
 
-    warm = min(config.warmup_steps, updates)
-    rest = max(updates - warm, 1)
-
     def at(step: Any) -> Any:
-        climbing = (step + 1) / (warm + 1)
-        gone = mx.clip((step - warm) / rest, 0.0, 1.0)
-        return config.learning_rate * mx.where(step < warm, climbing, _left(config, gone))
+        found = _within(config, stretches[0], step)
+        for stretch in stretches[1:]:
+            later = _within(config, stretch, step - stretch.begin)
+            found = mx.where(step < stretch.begin, found, later)
+        return found
 
     return at
+
+
+def _within(config: Optimizer, stretch: Stretch, step: Any) -> Any:
+    """Of one stretch. None of its updates is wasted on zero."""
+    import mlx.core as mx
+
+    warm = min(config.warmup_steps, stretch.updates)
+    rest = max(stretch.updates - warm, 1)
+    climbing = (step + 1) / (warm + 1)
+    gone = mx.clip((step - warm) / rest, 0.0, 1.0)
+    return stretch.rate * mx.where(step < warm, climbing, _left(config, gone))
 
 
 def _left(config: Optimizer, gone: Any) -> Any:
@@ -34,7 +45,7 @@ def _left(config: Optimizer, gone: Any) -> Any:
             return mx.ones_like(gone)
 
 
-def make(config: Optimizer, updates: int) -> Any:
+def make(config: Optimizer, stretches: Sequence[Stretch]) -> Any:
     from mlx.optimizers import AdamW, clip_grad_norm
 
     class ClippedAdamW(AdamW):  # type: ignore[misc]
@@ -44,5 +55,7 @@ def make(config: Optimizer, updates: int) -> Any:
             super().update(model, gradients)
 
     return ClippedAdamW(
-        rate(config, updates), weight_decay=config.weight_decay, bias_correction=True
+        rate(config, stretches),
+        weight_decay=config.weight_decay,
+        bias_correction=config.bias_correction,
     )

@@ -34,3 +34,12 @@ def peak_memory() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def memory() -> int:
+    """Bytes that this process holds now; on a GPU, what MLX holds there."""
+    import mlx.core as mx
+    import psutil
+
+    on_cpu = mx.default_device().type == mx.DeviceType.cpu
+    return int(psutil.Process().memory_info().rss if on_cpu else mx.get_active_memory())

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ class Row:
     tokens: tuple[int, ...]
     """Up to the last one that is trained: nothing is learned behind it."""
     trained: tuple[bool, ...]
+    category: str = ""
+    level: str = ""
 
     def __len__(self) -> int:
         """Tokens the model reads: the last one is only ever an answer."""
@@ -35,7 +37,9 @@ def read(file: Path, chat: Chat, encode: Encode, max_length: int) -> list[Row]:
     for number, entry in _entries(file):
         name = str(entry.get("id") or f"line {number}")
         try:
-            rows.append(_row(name, entry["messages"], chat, encode, max_length))
+            row = _row(name, entry["messages"], chat, encode, max_length)
+            labels = {"category": entry.get("category", ""), "level": entry.get("complexity", "")}
+            rows.append(replace(row, **labels))
         except StepError as problem:
             problems.append(StepError(f"row {name} {problem.problem}", hint=problem.hint))
     if problems:

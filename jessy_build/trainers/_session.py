@@ -5,7 +5,8 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -13,10 +14,16 @@ from typing import Any
 from jessy_build import digest
 from jessy_build.chat import Chat
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _batches, _checkpoint, _model, _optimizer, _result, _rows
+from jessy_build.trainers import _batches, _checkpoint, _course, _model, _optimizer, _result, _rows
 from jessy_build.trainers._checkpoint import Checkpoint
+from jessy_build.trainers._course import Stretch
 from jessy_build.trainers._history import History
-from jessy_build.trainers.lora import Point, TrainJob, Validation
+from jessy_build.trainers.config import NOT_TRAINED, Phase
+from jessy_build.trainers.lora import PhaseEnd, Point, TrainJob, Validation
+
+
+class _Enough(Exception):
+    """Training has nothing more to win."""
 
 
 class Session:
@@ -38,7 +45,9 @@ class Session:
         self._read()
         self.name = self._job_name()
         self.learner = _model.learner(self.job.base, self.config.lora, self.config.seed)
-        self.optimizer = _optimizer.make(self.config.optimizer, self.updates)
+        if self.config.grad_checkpoint:
+            _model.compute_twice(self.learner.model)
+        self.optimizer = _optimizer.make(self.config.optimizer, self.course.stretches)
         self.optimizer.init(self.learner.model.trainable_parameters())
         self.begun = self._resume()
         self.say(
@@ -47,7 +56,7 @@ class Session:
             total=self.updates,
             text=f"{len(self.rows)} rows, {self.learner.dtype}, {self.learner.blas}",
         )
-        if self.begun < self.updates:
+        if self.begun < self.updates and not self._is_over(self.begun):
             self._train()
         self._finish()
 
@@ -74,16 +83,8 @@ class Session:
         if not self.rows:
             raise StepError("the data set has no rows to train on", hint="see the assemble step")
         self.sizes = _batches.Sizes(self.config.batch_size, self.config.batch_tokens)
-        self.schedule = _batches.schedule(
-            self.rows,
-            self.sizes,
-            average=self.config.loss.average,
-            accumulation=self.config.grad_accumulation,
-            seed=self.config.seed,
-            epochs=self.config.epochs,
-            updates=self.config.steps,
-        )
-        self.updates = len(self.schedule) // self.config.grad_accumulation
+        self.course = _course.course(self.rows, self.config)
+        self.updates = self.course.updates
 
     def _job_name(self) -> str:
         """A checkpoint of other rows, settings or another base must never go on as this job."""
@@ -92,7 +93,7 @@ class Session:
         weights = sorted(self.job.base.glob("*.safetensors"))
         return digest.of_value(
             {
-                "config": self.config.model_dump(mode="json"),
+                "config": self.config.model_dump(mode="json", exclude=dict(NOT_TRAINED)),
                 "files": [digest.of_file(file) if file.is_file() else "" for file in files],
                 "weights": [[file.name, file.stat().st_size] for file in weights],
             }
@@ -125,26 +126,28 @@ class Session:
         # What was loaded stays; the collector need not look at it again in every step.
         gc.freeze()
         self.clock = time.perf_counter()
-        train(
-            model=self.learner.model,
-            optimizer=self.optimizer,
-            train_dataset=self.rows,
-            args=TrainingArgs(
-                iters=(self.updates - self.begun) * accumulation,
-                steps_per_report=accumulation,
-                steps_per_save=sys.maxsize,
-                max_seq_length=self.config.max_seq_length,
-                grad_accumulation_steps=accumulation,
-                adapter_file=str(self.job.work / "last.safetensors"),
-            ),
-            loss=self.learner.training,
-            iterate_batches=self._arrays,
-            training_callback=self,
-        )
+        # mlx-lm's loop knows no other way to end before its last step.
+        with suppress(_Enough):
+            train(
+                model=self.learner.model,
+                optimizer=self.optimizer,
+                train_dataset=self.rows,
+                args=TrainingArgs(
+                    iters=(self.updates - self.begun) * accumulation,
+                    steps_per_report=accumulation,
+                    steps_per_save=sys.maxsize,
+                    max_seq_length=self.config.max_seq_length,
+                    grad_accumulation_steps=accumulation,
+                    adapter_file=str(self.job.work / "last.safetensors"),
+                ),
+                loss=self.learner.training,
+                iterate_batches=self._arrays,
+                training_callback=self,
+            )
 
     def _arrays(self, **_: Any) -> Iterator[tuple[Any, Any]]:
         """Stands in for mlx-lm's batches, and begins where an earlier attempt ended."""
-        for batch in self.schedule[self.begun * self.config.grad_accumulation :]:
+        for batch in self.course.batches[self.begun * self.config.grad_accumulation :]:
             parts = self._pack([self.rows[i] for i in batch.rows], batch.share)
             self.history.count(parts)
             yield _batches.as_arrays(parts)
@@ -162,57 +165,94 @@ class Session:
         self.history.busy += took
         self.history.seconds += took
         loss = float(told["train_loss"])
-        if not math.isfinite(loss):
-            raise self._diverged(step, loss)
-        point = Point(step, self._epoch(step), loss, float(told["learning_rate"]))
+        point = Point(
+            step,
+            self.course.passed(step),
+            loss,
+            float(told["learning_rate"]),
+            tokens_per_second=self.history.speed,
+            memory=_result.memory(),
+            seconds=self.history.seconds,
+        )
         self.history.curve.append(point)
+        if not math.isfinite(loss) or self.history.is_lost(self.config.divergence):
+            raise self._diverged(step, loss)
         speed = self.history.speed
         self.say("step", done=step, total=self.updates, loss=loss, tokens_per_second=speed)
         if self._looks_at(step):
             self._validate(step)
-        self._remember(step)
+        over = self._is_over(step)
+        self._remember(step, over)
+        if over:
+            raise _Enough
         self.clock = time.perf_counter()
 
     def on_val_loss_report(self, told: dict[str, Any]) -> None:
         """mlx-lm is given no validation rows: its own look at them skips the final weights."""
 
-    def _epoch(self, step: int) -> float:
-        seen = self.schedule[: step * self.config.grad_accumulation]
-        return sum(len(batch.rows) for batch in seen) / len(self.rows)
+    def _is_over(self, step: int) -> bool:
+        """Whether training ends here by `early_stop`."""
+        stop = self.config.early_stop
+        if stop is None or step >= self.updates:
+            return False
+        return self.history.in_vain(self.course.stretches[-1].begin) >= stop.patience
 
     def _looks_at(self, step: int) -> bool:
-        if step == self.updates:
+        if step == self.updates or self.course.ended(step):
             return True
         if self.config.eval_every:
             return step % self.config.eval_every == 0
-        following = step * self.config.grad_accumulation
-        return self.schedule[following].epoch != self.schedule[following - 1].epoch
+        return self.course.ends_a_pass(step)
 
     def _validate(self, step: int) -> None:
         if not self.valid:
             return
         begin = time.perf_counter()
-        loss = self._validation_loss()
+        loss = self._validation_loss(self.valid)
+        ended = self.course.ended(step)
+        reached = self._reached(ended) if ended else None
         self.history.seconds += time.perf_counter() - begin
         if not math.isfinite(loss):
             raise self._diverged(step, loss)
-        seen = Validation(step, self._epoch(step), loss)
+        seen = Validation(step, self.course.passed(step), loss)
         self.history.validation.append(seen)
-        if self.history.lowest is seen:
+        if self.history.lowest(self.course.stretches[-1].begin) is seen:
             self.best = self._adapter()
         self.say("validated", done=step, total=self.updates, loss=loss)
+        if ended and ended.phase:
+            self.history.phases.append(PhaseEnd(ended.phase.name, step, reached))
+            self._pass_the_gate(ended.phase, reached)
 
-    def _validation_loss(self) -> float:
+    def _reached(self, ended: Stretch) -> float | None:
+        """The loss on the validation rows of the phase; None where there are none."""
+        assert ended.phase
+        rows = [row for row in self.valid if row.category in ended.phase.categories]
+        return self._validation_loss(rows) if rows else None
+
+    def _pass_the_gate(self, phase: Phase, reached: float | None) -> None:
+        if phase.gate is None or phase.passes(reached):
+            return
+        found = "has no validation rows"
+        if reached is not None:
+            found = f"ended with a loss of {reached:.3f}"
+        raise StepError(
+            f"the phase '{phase.name}' {found}; its gate wants {phase.gate.valid_loss.max:g} at"
+            " most, on the validation rows of its categories",
+            hint="give the phase more epochs or another learning_rate, or set a gate that it can"
+            " reach",
+        )
+
+    def _validation_loss(self, rows: Sequence[_rows.Row]) -> float:
         average = self.config.loss.average
-        lengths = [len(row) for row in self.valid]
+        lengths = [len(row) for row in rows]
         self.learner.model.eval()
         loss = 0.0
         for members in _batches.group(lengths, self.sizes, self.config.seed, 0):
-            parts = self._pack([self.valid[i] for i in members], 1.0)
+            parts = self._pack([rows[i] for i in members], 1.0)
             summed, _ = self.learner.asking(self.learner.model, *_batches.as_arrays(parts))
             loss += float(summed)
         self.learner.model.train()
-        return loss / sum(_batches.weight(row, average) for row in self.valid)
+        return loss / sum(_batches.weight(row, average) for row in rows)
 
     def _adapter(self) -> dict[str, Any]:
         from mlx.utils import tree_flatten
@@ -220,7 +260,7 @@ class Session:
         named: Any = tree_flatten(self.learner.model.trainable_parameters())
         return dict(named)
 
-    def _remember(self, step: int) -> None:
+    def _remember(self, step: int, over: bool) -> None:
         import mlx.core as mx
         from mlx.utils import tree_flatten
 
@@ -233,7 +273,7 @@ class Session:
             best=self.best,
             state={"random": random[0].tolist(), "history": asdict(self.history)},
         )
-        if time.monotonic() - self.saved > self.job.save_seconds or step == self.updates:
+        if time.monotonic() - self.saved > self.job.save_seconds or step == self.updates or over:
             self._save(self.latest)
 
     def _save(self, latest: Checkpoint) -> None:
@@ -245,27 +285,41 @@ class Session:
 
     def _diverged(self, step: int, loss: float) -> StepError:
         rate = self.config.optimizer.learning_rate
+        began = self.history.before
+        than = f", and was {began:.2f} before training" if math.isfinite(loss) and began else ""
         return StepError(
-            f"training diverged: after {step} of {self.updates} steps the loss is {loss}",
-            hint=f"lower train.optimizer.learning_rate (now {rate:g}), "
-            "add warmup_steps, or set max_grad_norm: 1.0",
+            f"training diverged: after {step} of {self.updates} steps the loss is {loss:.4g}{than}",
+            hint=f"lower train.optimizer.learning_rate (now {rate:g}), add warmup_steps, or set"
+            f" max_grad_norm: 1.0{self._kept()}",
         )
+
+    def _kept(self) -> str:
+        """Puts the best adapter so far where its user can have it."""
+        lowest = self.history.lowest(self.course.stretches[-1].begin)
+        if lowest is None or not self.best:
+            return ""
+        folder = self.job.work / "best"
+        _result.write(folder, self.best, self.learner.adapter_config)
+        return f"; the adapter of step {lowest.step}, loss {lowest.loss:.2f}, is kept in {folder}"
 
     # ── after
 
     def _finish(self) -> None:
-        best = self.history.chosen(self.config, self.updates)
-        adapter = self._adapter() if best.step == self.updates else self.best
+        ended = self.latest.step if self.latest else self.updates
+        best = self.history.chosen(self.config, ended, self.course.stretches[-1].begin)
+        adapter = self._adapter() if best.step == ended else self.best
         _result.write(self.job.out, adapter, self.learner.adapter_config)
         history = self.history
         self.say(
             "finished",
-            steps=self.updates,
-            epochs=self._epoch(self.updates),
+            steps=ended,
+            planned=self.updates,
+            epochs=self.course.passed(ended),
             rows=len(self.rows),
             valid_rows=len(self.valid),
             curve=[asdict(point) for point in history.curve],
             validation=[asdict(point) for point in history.validation],
+            phases=[asdict(phase) for phase in history.phases],
             best=asdict(best),
             tokens=history.tokens,
             supervised_tokens=history.supervised,

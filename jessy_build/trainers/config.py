@@ -3,13 +3,16 @@
 Apart from `lora`, since every plan reads this, and hardly one trains.
 """
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from jessy_build import config
 
 EPOCHS = 3
+NOT_TRAINED: Mapping[str, Any] = {"divergence": True, "phases": {"__all__": {"gate"}}}
+"""Fields that change no adapter: they only say which one is good enough."""
 
 
 class Lora(config.Config):
@@ -23,8 +26,11 @@ class Lora(config.Config):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of adapter inputs left out in each step. On a CPU 0.05 costs about a third of the
     speed."""
-    targets: Literal["all-linear"] | tuple[str, ...] = Field(default="all-linear", min_length=1)
-    """Which projections of a layer learn, by their last name, such as [q_proj, v_proj]."""
+    targets: Literal["all-linear", "attention", "mlp"] | tuple[str, ...] = Field(
+        default="all-linear", min_length=1
+    )
+    """Which projections of a layer learn: all, those of one half, or some by their last name, such
+    as [q_proj, v_proj]."""
     layers: Literal["all"] | int = "all"
     """How many of the last layers learn, counted from the output."""
 
@@ -57,6 +63,8 @@ class Optimizer(config.Config):
     arXiv 1211.5063); 0 = never."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Pull of the adapter towards zero, as AdamW defines it."""
+    bias_correction: bool = True
+    """Without it, as mlx-lm trains by default, the first updates are several times too large."""
 
 
 class Loss(config.Config):
@@ -67,13 +75,65 @@ class Loss(config.Config):
     are hardly heard beside long ones."""
 
 
+class EarlyStop(config.Config):
+    """When training has nothing more to win."""
+
+    patience: int = Field(ge=1)
+    """Looks at the validation rows without a lower loss, after which training ends
+    (Prechelt 1998)."""
+
+
+class Divergence(config.Config):
+    """When training is given up."""
+
+    threshold: float = Field(default=2.0, gt=1)
+    """How many times the loss before training counts as lost."""
+    patience: int = Field(default=10, ge=1)
+    """Updates in a row with such a loss, after which training ends. One that is no number ends it
+    at once."""
+
+
+class Limit(config.Config):
+    """A figure that must be reached."""
+
+    max: float = Field(gt=0)
+    """The most that will do."""
+
+
+class PhaseGate(config.Config):
+    """What a phase must have reached."""
+
+    valid_loss: Limit
+    """The loss on the validation rows of its categories."""
+
+
+class Phase(config.Config):
+    """One part of a curriculum (Bengio et al. 2009)."""
+
+    name: str = Field(min_length=1)
+    """What it is called in the report."""
+    categories: tuple[str, ...] = Field(min_length=1)
+    """Whose rows are trained on."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over these rows."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Its own highest rate, instead of `optimizer.learning_rate`. Each phase has the warm-up and
+    the fall of the schedule for itself."""
+    gate: PhaseGate | None = None
+    """What it must have reached, or training ends there and fails."""
+
+    def passes(self, reached: float | None) -> bool:
+        """None: there are no validation rows to say so."""
+        return self.gate is None or (reached is not None and reached <= self.gate.valid_loss.max)
+
+
 class Config(config.Config):
     """How the adapter is trained."""
 
     lora: Lora = Lora()
     """The adapter."""
     epochs: int | None = Field(default=None, ge=1)
-    """Passes over all rows; 3 when `steps` is not given."""
+    """Passes over all rows; 3 when neither `steps` nor `phases` are given."""
     steps: int | None = Field(default=None, ge=1)
     """Optimizer updates, instead of `epochs`."""
     batch_size: int = Field(default=8, ge=1)
@@ -87,6 +147,22 @@ class Config(config.Config):
     """How the adapter follows the gradient."""
     loss: Loss = Loss()
     """What is made small."""
+    repeat: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """How often a pass reads the rows of a level or a category, as {low: 3}. A row of two that are
+    named is read as often as both say, multiplied."""
+    every_batch: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Rows of a category that every batch holds at least. Too few of them are read again within a
+    pass, in turn."""
+    phases: tuple[Phase, ...] = ()
+    """A curriculum: categories trained one after another, all into one adapter. Instead of `epochs`
+    and `steps`. `early_stop` and `keep: best` look at the last phase alone."""
+    early_stop: EarlyStop | None = None
+    """End before the last epoch when the validation loss falls no more."""
+    divergence: Divergence = Divergence()
+    """When training is given up."""
+    grad_checkpoint: bool = False
+    """Compute each layer twice instead of keeping what it computed: less memory, about a third more
+    time."""
     max_seq_length: int = Field(default=2048, ge=2)
     """Tokens of the longest row allowed. A longer one is refused, never cut."""
     eval_every: int = Field(default=0, ge=0)
@@ -102,6 +178,17 @@ class Config(config.Config):
         # validation would then refuse a list for a tuple.
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give epochs or steps, not both")
-        if self.epochs is None and self.steps is None:
+        if self.phases and (self.epochs is not None or self.steps is not None):
+            raise ValueError("phases have epochs of their own: leave out epochs and steps")
+        if self.epochs is None and self.steps is None and not self.phases:
             self.__dict__["epochs"] = EPOCHS
+        return self
+
+    @model_validator(mode="after")
+    def _room_for_rows(self) -> Self:
+        if self.every_batch and sum(self.every_batch.values()) >= self.batch_size:
+            raise ValueError(
+                f"every_batch takes {sum(self.every_batch.values())} rows of each batch, and "
+                f"batch_size is {self.batch_size}: leave room for others"
+            )
         return self

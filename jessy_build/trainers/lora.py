@@ -5,7 +5,7 @@ with the same adapter, bit for bit, as one that never stopped.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,12 @@ class Point:
     """Passes over the rows so far."""
     loss: float
     learning_rate: float
+    tokens_per_second: float = field(default=0.0, compare=False)
+    """So far."""
+    memory: int = field(default=0, compare=False)
+    """Bytes that the process holds at this moment."""
+    seconds: float = field(default=0.0, compare=False)
+    """Of training and validation so far, all attempts together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,16 @@ class Validation:
     step: int
     epoch: float
     loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnd:
+    """A phase of the curriculum that has come to its end."""
+
+    name: str
+    step: int
+    loss: float | None
+    """On the validation rows of its categories; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +85,15 @@ class TrainingRun:
     """What happened, in numbers. Nothing of it lies in the output folder."""
 
     steps: int
+    """Optimizer updates that were made."""
+    planned: int
+    """That were to be made at most; `early_stop` may end before."""
     epochs: float
     rows: int
     valid_rows: int
     curve: tuple[Point, ...]
     validation: tuple[Validation, ...]
+    phases: tuple[PhaseEnd, ...]
     best: Best
     tokens: int
     """Tokens that went through the model in training, prompts included, padding not."""
@@ -135,6 +155,7 @@ def _run(said: dict[str, Any]) -> TrainingRun:
             **said,
             "curve": tuple(Point(**point) for point in said["curve"]),
             "validation": tuple(Validation(**point) for point in said["validation"]),
+            "phases": tuple(PhaseEnd(**phase) for phase in said["phases"]),
             "best": Best(**said["best"]),
         }
     )

@@ -17,9 +17,6 @@ PACKAGE = Path(jessy_build.__file__).parent
 WRITTEN = {
     # Each line of the table, as somebody would write it into a recipe that is right.
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
-    "train.early_stop": "train.early_stop={patience: 3}",
-    "train.every_batch": "train.every_batch={smalltalk: 1}",
-    "train.phases": "train.phases=[{name: core, categories: [smalltalk]}]",
     "train.track": "train.track={wandb: {project: jessy}}",
     "export.kind=adapter": "export.kind=adapter",
     "modelfile.template=*": "modelfile.template=turns.tmpl",
@@ -33,7 +30,7 @@ WRITTEN = {
 }
 OFF = (
     # Written as this version does it anyway: nothing is promised, so nothing is refused.
-    *("train.phases=[]", "train.every_batch={}", "dataset.include=[]"),
+    *("deploy.ollama={model: jessy, keep: null}", "dataset.include=[]"),
     *("export.kind=fused", "modelfile.template=auto"),
     *("evaluate={prompts: [x], compare_with: [base]}", "dataset.marker=none"),
 )

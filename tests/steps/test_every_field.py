@@ -175,8 +175,14 @@ train:
     warmup_steps: 1
     max_grad_norm: 1.0
     weight_decay: 0.0
+    bias_correction: true
   loss:
     average: token
+  repeat: {low: 2}
+  every_batch: {small: 1}
+  early_stop: {patience: 9}
+  divergence: {threshold: 2.0, patience: 10}
+  grad_checkpoint: false
   max_seq_length: 512
   eval_every: 2
   keep: best
@@ -324,7 +330,12 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "train.optimizer.warmup_steps": ("0", "train"),
     "train.optimizer.max_grad_norm": ("0.5", "train"),
     "train.optimizer.weight_decay": ("0.1", "train"),
+    "train.optimizer.bias_correction": ("false", "train"),
     "train.loss.average": ("row", "train"),
+    "train.repeat.low": ("3", "train"),
+    "train.every_batch.small": ("2", "train"),
+    "train.early_stop.patience": ("8", "train"),
+    "train.grad_checkpoint": ("true", "train"),
     "train.max_seq_length": ("256", "train"),
     "train.eval_every": ("3", "train"),
     "train.keep": ("last", "train"),
@@ -351,6 +362,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
 }
 
 NOTHING: Mapping[str, str] = {
+    "train.divergence.threshold": "3.0",
+    "train.divergence.patience": "5",
     "allow_outside": "true",
     "teachers.claude.concurrency": "2",
     "teachers.claude.batch": "true",
@@ -459,6 +472,12 @@ EDITS: Mapping[str, Edit] = {
         replace("recipe.yaml", ("  steps: 3", "  epochs: 1")),
         "train report",
         ("train.epochs", recipe_line("  steps: 3")),
+        ("train.steps", recipe_line("train:")),
+    ),
+    "phases instead of steps": edit(
+        replace("recipe.yaml", ("  steps: 3", "  phases: [{name: one, categories: [small]}]")),
+        "train report",
+        ("train.phases.one", recipe_line("  steps: 3")),
         ("train.steps", recipe_line("train:")),
     ),
     "another split": edit(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from jessy_build.diagnostics import StepError
+from jessy_build.packaging import fuse
 from jessy_build.trainers import _checkpoint, _process, lora
 from jessy_build.trainers.config import Config
 from jessy_build.trainers.lora import Progress, TrainingRun, TrainJob
@@ -157,6 +159,92 @@ def test_the_adapter_is_one_that_mlx_lm_loads(job: Callable[..., TrainJob]) -> N
     names = {name for name, _ in tree_flatten(model.parameters()) if "lora" in name}
     assert {name.split(".")[2] for name in names} == {"1"}
     assert {name.split(".")[4] for name in names} == {"q_proj", "up_proj"}
+
+
+VAIN = {
+    "steps": 60,
+    "eval_every": 4,
+    "early_stop": {"patience": 3},
+    "optimizer": {"learning_rate": 0.1, "schedule": "constant"},
+    "lora": {"rank": 4, "alpha": 8, "dropout": 0.1},
+}
+
+
+def test_training_ends_when_the_validation_loss_falls_no_more(job: Callable[..., TrainJob]) -> None:
+    asked = job("straight", **VAIN)
+    run = train(asked)
+    assert run.planned == 60 and 12 < run.steps < 60
+    losses = [seen.loss for seen in run.validation]
+    assert all(loss > min(losses) for loss in losses[-3:])
+    assert run.best.step == run.validation[-4].step == run.steps - 12
+    killed = replace(job("killed", **VAIN), save_seconds=0.0)
+
+    def kill_at(progress: Progress) -> None:
+        if progress.done == run.steps - 5:
+            for child in children_of(os.getpid()):
+                os.kill(child, signal.SIGKILL)
+
+    with pytest.raises(StepError):
+        lora.train(killed, kill_at, lambda: False)
+    again = train(killed)
+    assert same_course(run, again) and adapter(killed) == adapter(asked)
+
+
+def test_phases_train_one_adapter_and_a_gate_ends_them(tiny_model: Path, tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "data", valid=6)
+    for file in dataset.glob("*.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for number, row in enumerate(rows):
+            row["category"] = "core" if number % 2 else "code"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def phases(most: float) -> dict[str, Any]:
+        first = {"name": "first", "categories": ["core"], "epochs": 2, "learning_rate": 3e-3}
+        gate = {"valid_loss": {"max": most}}
+        return {"phases": [{**first, "gate": gate}, {"name": "then", "categories": ["code"]}]}
+
+    def asked(name: str, most: float) -> TrainJob:
+        here = tmp_path / name
+        return TrainJob(tiny_model, dataset, here / "out", here / "work", config(**phases(most)))
+
+    run = train(asked("open", 99.0))
+    first, then = run.phases
+    assert (first.name, then.name, then.step) == ("first", "then", run.steps)
+    assert first.loss is not None and 0 < first.step < run.steps
+    assert run.best.step > first.step, "the first phase has not learned all"
+    rates = [point.learning_rate for point in run.curve]
+    assert max(rates[: first.step]) == pytest.approx(3e-3)
+    assert max(rates[first.step :]) == pytest.approx(1e-4)
+    with pytest.raises(StepError) as caught:
+        train(asked("shut", first.loss - 0.01))
+    assert "'first' ended with a loss of" in caught.value.problem
+    assert "its gate wants" in caught.value.problem
+
+
+def test_layers_that_are_computed_twice_learn_the_same(job: Callable[..., TrainJob]) -> None:
+    fields = {"steps": 4, "optimizer": FAST}
+    once, twice = job("once", **fields), job("twice", **fields, grad_checkpoint=True)
+    runs = [train(once), train(twice)]
+    losses = [[point.loss for point in run.curve] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    log = (twice.work / "train.log").read_text()
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ("attention", {"q_proj", "k_proj", "v_proj", "o_proj"}),
+        ("mlp", {"gate_proj", "up_proj", "down_proj"}),
+    ],
+)
+def test_one_half_of_each_layer_may_learn(
+    job: Callable[..., TrainJob], targets: str, expected: set[str]
+) -> None:
+    asked = job(steps=1, lora={"rank": 2, "targets": targets})
+    train(asked)
+    kept = json.loads((asked.out / "adapter_config.json").read_text())
+    assert {key.rpartition(".")[2] for key in kept["lora_parameters"]["keys"]} == expected
 
 
 # ── stopped and resumed
@@ -311,6 +399,25 @@ def test_a_diverging_training_is_stopped_and_says_what_to_change(
     problem = refused(job(epochs=2, optimizer=settings))
     assert "training diverged" in problem.problem
     assert "learning_rate (now 1e+30)" in problem.hint
+
+
+def test_a_loss_that_stays_far_above_where_it_began_ends_it_and_the_best_is_kept(
+    job: Callable[..., TrainJob],
+) -> None:
+    learned = job("learned", steps=40, optimizer={"learning_rate": 3e-2, "schedule": "constant"})
+    train(learned)
+    base = learned.work / "base"
+    fuse.fuse(learned.base, learned.out, base)
+    settings = {"learning_rate": 300.0, "schedule": "constant", "max_grad_norm": 0.0}
+    limits = {"threshold": 1.15, "patience": 4}
+    asked = replace(job(steps=60, eval_every=1, optimizer=settings, divergence=limits), base=base)
+    problem = refused(asked)
+    found = re.search(r"after (\d+) of 60 steps the loss is ([\d.]+), and was", problem.problem)
+    assert found and int(found[1]) < 60 and float(found[2]) > 4
+    assert "learning_rate (now 300)" in problem.hint
+    assert str(asked.work / "best") in problem.hint and "is kept" in problem.hint
+    assert (asked.work / "best/adapters.safetensors").stat().st_size > 1000
+    assert not asked.out.exists()
 
 
 def test_a_row_that_is_too_long_is_named_before_anything_is_loaded(

@@ -6,11 +6,12 @@ mx: Any = pytest.importorskip("mlx.core")
 nn: Any = pytest.importorskip("mlx.nn")
 
 from jessy_build.trainers import _optimizer  # noqa: E402
+from jessy_build.trainers._course import Stretch  # noqa: E402
 from jessy_build.trainers.config import Optimizer  # noqa: E402
 
 
 def rates(updates: int, **settings: Any) -> list[float]:
-    rate = _optimizer.rate(Optimizer(learning_rate=1.0, **settings), updates)
+    rate = _optimizer.rate(Optimizer(learning_rate=1.0, **settings), [Stretch(0, updates, 1.0)])
     return [float(rate(mx.array(step))) for step in range(updates)]
 
 
@@ -36,12 +37,19 @@ def test_a_warm_up_longer_than_the_training_is_cut() -> None:
     assert rates(3, warmup_steps=100) == pytest.approx([0.25, 0.5, 0.75])
 
 
+def test_each_phase_has_a_warm_up_and_a_fall_of_its_own() -> None:
+    settings = Optimizer(schedule="linear", warmup_steps=1)
+    rate = _optimizer.rate(settings, [Stretch(0, 3, 1.0), Stretch(3, 5, 0.4)])
+    found = [float(rate(mx.array(step))) for step in range(8)]
+    assert found == pytest.approx([0.5, 1.0, 0.5, 0.2, 0.4, 0.3, 0.2, 0.1])
+
+
 def moved(gradient: float, **settings: Any) -> float:
     """How far one update takes a weight of 1."""
     layer = nn.Linear(1, 1, bias=False)
     layer.weight = mx.ones((1, 1))
     settings = {"learning_rate": 0.1, "schedule": "constant", **settings}
-    optimizer = _optimizer.make(Optimizer(**settings), 10)
+    optimizer = _optimizer.make(Optimizer(**settings), [Stretch(0, 10, settings["learning_rate"])])
     optimizer.update(layer, {"weight": mx.full((1, 1), gradient)})
     return 1 - float(layer.weight[0, 0])
 
@@ -60,7 +68,7 @@ def test_long_gradients_are_cut_and_short_ones_are_not() -> None:
     seen = []
     for limit, gradient in ((1.0, 30.0), (1.0, 0.5), (0.0, 30.0)):
         layer = nn.Linear(1, 1, bias=False)
-        optimizer = _optimizer.make(Optimizer(max_grad_norm=limit), 10)
+        optimizer = _optimizer.make(Optimizer(max_grad_norm=limit), [Stretch(0, 10, 1e-4)])
         optimizer.update(layer, {"weight": mx.full((1, 1), gradient)})
         seen.append(float(optimizer.state["weight"]["m"].max()) / 0.1)
     assert seen == pytest.approx([1.0, 0.5, 30.0], rel=1e-3)
