@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
-from jessy_build.steps import here
+from jessy_build.steps import here, training
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -38,6 +38,7 @@ def run(job: Job) -> Facts:
     def progress(p: lora.Progress) -> None:
         job.progress(p.done, p.total, p.unit, p.text)
 
+    said = training.before(job.inputs["base"], job.inputs["dataset"], job.step.payload)
     done = lora.train(
         lora.TrainJob(
             base=job.inputs["base"],
@@ -49,7 +50,7 @@ def run(job: Job) -> Facts:
         progress,
         job.cancelled,
     )
-    return {**asdict(done), "machine": here.describe()}
+    return {**asdict(done), "machine": here.describe(), "estimate": said}
 
 
 def summary(facts: Facts) -> str:
