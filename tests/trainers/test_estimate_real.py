@@ -16,7 +16,7 @@ from tests.conftest import RealBases
 
 pytestmark = pytest.mark.real
 
-WORDS = ("over the hills and far away", "a small grey bird sings", "nobody knows why")
+CURATED = Path(__file__).parent.parent.parent / "recipes" / "curated"
 TEMPLATES = {"smollm2": "chatml", "gemma": "gemma"}
 CASES = [
     # Words of a row, and fields of train.
@@ -39,14 +39,21 @@ def base(
     return folder
 
 
+def english() -> list[str]:
+    """Words of our own answers: how many tokens a word has is a part of what was said."""
+    rows = [json.loads(line) for line in (CURATED / "depth.jsonl").open(encoding="utf-8")]
+    answers = [row["messages"][-1]["content"] for row in rows if row["language"] == "en"]
+    return " ".join(answers).split()
+
+
 def write_rows(folder: Path, words: int) -> Path:
     folder.mkdir()
-    said = " ".join((" ".join(WORDS).split() * words)[:words])
+    said = " ".join(english()[:words])
     messages = [
         {"role": "user", "content": said[: len(said) // 3]},
         {"role": "assistant", "content": said},
     ]
-    row = json.dumps({"id": "r", "messages": messages}) + "\n"
+    row = json.dumps({"id": "r", "language": "en", "messages": messages}) + "\n"
     (folder / "train.jsonl").write_text(row * 16, encoding="utf-8")
     (folder / "valid.jsonl").write_text(row, encoding="utf-8")
     return folder
