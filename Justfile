@@ -65,6 +65,10 @@ gc *flags: _install
 report recipe *flags: _install
     @{{ jessy }} report "$@"
 
+# Base models, and what each takes to train here: just bases recipes/quickstart.yaml
+bases *flags: _install
+    @{{ jessy }} bases "$@"
+
 # What this machine has and lacks
 doctor *flags: _install
     @{{ jessy }} doctor "$@"
@@ -102,7 +106,7 @@ docs: _install
     {{ jessy }} schema missing > schemas/missing.schema.json
     {{ jessy }} schema diff > schemas/diff.schema.json
     {{ jessy }} schema lock > schemas/lock.schema.json
-    for name in why status overview history show review export gc; do {{ jessy }} schema $name > schemas/$name.schema.json; done
+    for name in why status overview history show review export gc bases; do {{ jessy }} schema $name > schemas/$name.schema.json; done
     .venv/bin/python -m tests.recipe.errors_page
 
 _lint: _install_dev

@@ -1,14 +1,19 @@
 """This machine: where the store lies, which hosts and keys there are. Never in an action key."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jessy_build import places
+from jessy_build.diagnostics import UsageError
 
 OLLAMA_PORT = 11434
 OLLAMA_DEFAULT = f"http://127.0.0.1:{OLLAMA_PORT}"
+UNITS = {"": 1, "B": 1, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>|B|MB|GB|TB)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,8 @@ class Settings:
     offline: bool = False
     shared_store: str = ""
     """Address of a store shared with others; it wins over the recipe's field `store`."""
+    memory: int | None = None
+    """Bytes that a training may take, whatever this machine has; None: what it has."""
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Where keys are read from, one at a time, by the client that needs one. Not in `repr`."""
 
@@ -43,8 +50,21 @@ def load(recipe: Path, env: Mapping[str, str] | None = None) -> Settings:
         ollama_host=_url(env.get("OLLAMA_HOST") or OLLAMA_DEFAULT),
         offline=env.get("JESSY_OFFLINE", "") not in ("", "0"),
         shared_store=env.get("JESSY_SHARED_STORE", ""),
+        memory=_bytes(env.get("JESSY_MEMORY", "")),
         env=env,
     )
+
+
+def _bytes(text: str) -> int | None:
+    """A size as people write it: 24GB, 1.5 TB, or bytes."""
+    if not text.strip():
+        return None
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"JESSY_MEMORY is '{text}', which is no size", hint="as in JESSY_MEMORY=24GB"
+        )
+    return int(float(match["number"]) * UNITS[match["unit"].upper()])
 
 
 def _url(host: str) -> str:

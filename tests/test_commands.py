@@ -31,6 +31,8 @@ BUILT = (
     "show rows.jsonl:1",
     "gc --dry-run",
     "report recipe.yaml",
+    "bases",
+    "bases recipe.yaml",
     "doctor",
     "schema",
     "schema lock",
@@ -68,6 +70,7 @@ REFUSED = {
     "status --variant nope": 2,
     "schema lock --md": 2,
     "schema nope": 2,
+    "bases nothing.yaml": 2,
     "gc --keep-last 0": 2,
     "gc --answers-older-than never": 2,
     # What was asked for is not there: 1.

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from jessy_build import settings
+from jessy_build.diagnostics import UsageError
 
 HOSTS = [
     # OLLAMA_HOST, where Ollama is asked
@@ -29,6 +30,23 @@ def test_ollamas_host_is_read_as_ollama_reads_it(given: str, asked: str, tmp_pat
     here = settings.load(tmp_path / "recipe.yaml", env={"OLLAMA_HOST": given})
     assert here.ollama_host == asked
     assert settings.load(tmp_path / "recipe.yaml", env={}).ollama_host == settings.OLLAMA_DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("", None), ("24GB", 24_000_000_000), ("1.5 tb", 1_500_000_000_000), ("4096", 4096)],
+)
+def test_a_machine_can_be_said_to_have_another_memory(
+    given: str, taken: int | None, tmp_path: Path
+) -> None:
+    assert settings.load(tmp_path / "recipe.yaml", env={"JESSY_MEMORY": given}).memory == taken
+
+
+@pytest.mark.parametrize("given", ["much", "-1GB", "1 GiB", "GB"])
+def test_what_is_no_size_is_refused_with_an_example(given: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no size") as refused:
+        settings.load(tmp_path / "recipe.yaml", env={"JESSY_MEMORY": given})
+    assert "JESSY_MEMORY=24GB" in refused.value.hint
 
 
 def test_keys_do_not_stand_in_the_settings_text(tmp_path: Path) -> None:

@@ -25,9 +25,11 @@ def options(sub: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.steps import explain
+    from jessy_build.steps import explain, training
 
-    if len(workspaces := recipe.workspaces(args)) > 1:
+    workspaces = recipe.workspaces(args)
+    training.refuse(workspaces, args.until)
+    if len(workspaces) > 1:
         return _all(args, workspaces, console)
     workspace = workspaces[0]
     decisions = workspace.decisions(args.until)

@@ -73,6 +73,8 @@ class Training:
     settings: Settings = ()
     peak_memory: int | None = None
     """Bytes, as measured in the training process."""
+    expected_memory: int | None = None
+    """What was said of it before, from the base's shape."""
     tokens_per_second: float | None = None
 
 

@@ -19,7 +19,7 @@ from jessy_build.plan.step import Plan, Step
 from jessy_build.recipe.load import LoadedRecipe, load
 from jessy_build.recipe.paths import MAGIC
 from jessy_build.settings import Settings
-from jessy_build.steps import STEPS, plan, pools, weights
+from jessy_build.steps import STEPS, plan, pools, rows_ahead, weights
 
 if TYPE_CHECKING:
     from jessy_build.engine.budget import Budget
@@ -56,6 +56,11 @@ class Workspace:
     @cached_property
     def plan(self) -> Plan:
         return plan(self.loaded, self.store.ledger)
+
+    @cached_property
+    def rows_ahead(self) -> Mapping[int, float]:
+        """Rows that it will train on, by their tokens, as far as the recipe tells."""
+        return rows_ahead.planned(self.loaded, self.plan)
 
     @cached_property
     def rebuilder(self) -> Rebuilder:

@@ -1,7 +1,8 @@
 """What a step will take, from what such steps took here before. Unknown stays unknown.
 
-Nothing here is a constant of ours: without an earlier run, or prices in the recipe, there is no
-figure. Only the upper limit of a bill needs no history: a text has at most as many tokens as bytes.
+Without an earlier run, or prices in the recipe, there is no figure. Only two things need no
+history: the upper limit of a bill, since a text has at most as many tokens as bytes, and a
+training, by the shape of its base (`training`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,17 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from jessy_build.engine.answers import Answers
-from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, MayRun, Reuse
 from jessy_build.example import Reply
 from jessy_build.plan.step import Step
-from jessy_build.steps import answered, desk, items, judge_costs, prices
+from jessy_build.steps import answered, desk, items, judge_costs, prices, training
 from jessy_build.steps.asked_before import Before, at_most
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.desk import TRIES, Asking, Open
 from jessy_build.steps.items import Cell, Questions
 from jessy_build.steps.judge_costs import Costs
 from jessy_build.steps.replacing import ROUNDS
+from jessy_build.steps.training import Training
 from jessy_build.steps.validate import Judging
 from jessy_build.teachers import correction
 
@@ -47,6 +48,8 @@ class Estimate:
     """What the figures come from."""
     judge: Costs | None = None
     """What the judge among the validators is asked, beside all this."""
+    training: Training | None = None
+    """Of the train step: where its seconds and memory come from."""
 
 
 def of(workspace: Workspace, decisions: Mapping[str, Decision]) -> dict[str, Estimate]:
@@ -196,31 +199,15 @@ class _History:
         return to_ask * spent["seconds"] / spent["requests"] / at_once
 
     def _training(self, step: Step) -> Estimate:
-        """Seconds per row and pass as they were on the same base; None on another one."""
-        earlier = self._same_base(self.workspace.store.ledger.newest("train"))
-        if earlier is None:
-            return Estimate()
-        facts, config = earlier.facts, step.payload
+        known = training.of(self.workspace, self.decisions, step)
         rows = self.planned_rows() * (1 - self.workspace.loaded.recipe.dataset.split.valid)
-        if config.steps is not None:
-            share = config.steps / max(facts["steps"], 1)
-        else:
-            share = rows * config.epochs / max(facts["rows"] * facts["epochs"], 1)
-        around = max(earlier.seconds - facts["seconds"], 0)
         return Estimate(
             items=round(rows),
-            # Loading the model takes as long for few rows as for many.
-            seconds=around + facts["seconds"] * share,
-            memory=facts["peak_memory"],
-            basis="the last training on this base",
+            seconds=known.seconds,
+            memory=known.memory,
+            basis=known.basis,
+            training=known,
         )
-
-    def _same_base(self, artifacts: Iterable[Artifact]) -> Artifact | None:
-        made = self.decisions.get("convert")
-        if not isinstance(made, Reuse):
-            return None
-        base = self.workspace.store.digest(made.artifact)
-        return next((a for a in artifacts if a.preimage["inputs"].get("base") == base), None)
 
     def planned_rows(self) -> int:
         return sum(s.payload.rows for s in self.workspace.plan if s.kind == "generate")

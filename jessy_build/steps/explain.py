@@ -14,6 +14,7 @@ from jessy_build.steps.builds import Workspace
 from jessy_build.steps.estimate import Estimate
 from jessy_build.steps.judge_costs import Costs
 from jessy_build.steps.told import Edits, Told, in_words
+from jessy_build.steps.training import Training, in_parts
 
 LINES = 6
 """Of a changed text, in the concise plan."""
@@ -92,12 +93,36 @@ def _figures(known: Estimate, full: bool) -> Iterator[str]:
         yield f"{_items(known)}: {known.to_ask} to ask, {_answered(known)} answered before"
         if known.to_ask:
             yield " · ".join((_tokens(known), _dollars(known), *_time(known)))
+    elif known.training is not None:
+        yield from _training(known.training, known, full)
     elif full or (known.seconds or 0) >= WORTH_SAYING:
         yield " · ".join(_time(known))
     if full and known.basis:
         yield f"estimated from {known.basis}"
     if known.judge is not None:
         yield from _judge(known.judge, full)
+
+
+def _training(training: Training, known: Estimate, full: bool) -> Iterator[str]:
+    if training.memory is None:
+        yield "time and memory unknown: the base is not here yet, and none that is known by name"
+        return
+    has = "" if training.machine is None else f" of {units.size(training.machine)}"
+    rough = ", roughly" if training.parts is not None else ""
+    yield " · ".join(_time(known)) + has + rough
+    if full:
+        yield from _shape(training)
+
+
+def _shape(training: Training) -> Iterator[str]:
+    if training.parameters is not None and training.trainable is not None:
+        base, adapter = units.parameters(training.parameters), units.parameters(training.trainable)
+        yield f"{base} parameters, {adapter} of them in the adapter"
+    if training.parts is not None:
+        yield in_parts(training)
+    if training.tokens is not None and training.tokens_per_second is not None:
+        speed = f"{training.tokens_per_second:.0f} tokens a second"
+        yield f"≈ {_short(training.tokens)} tokens at {speed}"
 
 
 def _judge(costs: Costs, full: bool) -> Iterator[str]:

@@ -1,20 +1,71 @@
 """What machine a step ran on: facts for the report, never part of a key."""
 
 import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from jessy_build.settings import Settings
 
 PACKAGES = ("mlx", "mlx-lm", "gguf", "xllamacpp")
+CUDA = ("mlx-cuda-13", "mlx-cuda-12")
+LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""What a container may take, where this runs in one."""
+
+Device = Literal["cpu", "metal", "cuda"]
 
 
 def describe() -> dict[str, Any]:
     import platform
 
     return {
-        "cpu": f"{_cpu()} ({os.cpu_count()} cores)",
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "cpu": cpu(),
+        "memory": installed(),
         "versions": {"python": platform.python_version(), **_versions()},
     }
+
+
+def cpu() -> str:
+    """The processor and its cores: what makes two machines alike in speed."""
+    return f"{_cpu()} ({os.cpu_count()} cores)"
+
+
+def cores() -> int:
+    """That a training shares its rows out to."""
+    from jessy_build.trainers import _team
+
+    return _team.size()
+
+
+def installed() -> int:
+    """Bytes of memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def memory(settings: Settings) -> int | None:
+    """Bytes that a training can have; None where a card has its own, which nobody asked yet."""
+    if settings.memory is not None:
+        return settings.memory
+    if device() == "cuda":
+        return None
+    limit = LIMIT.read_text().strip() if LIMIT.is_file() else ""
+    return min(installed(), int(limit)) if limit.isdecimal() else installed()
+
+
+def device() -> Device:
+    """What MLX will train on here. It is not imported for the answer."""
+    import importlib.metadata
+    import platform
+
+    if sys.platform == "darwin":
+        return "metal" if platform.machine() == "arm64" else "cpu"
+    for package in CUDA:
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return "cuda"
+    return "cpu"
 
 
 def _versions() -> dict[str, str]:

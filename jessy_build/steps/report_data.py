@@ -77,6 +77,7 @@ def _training(
         seconds=seconds,
         settings=tuple(_flat(config)),
         peak_memory=trained["peak_memory"],
+        expected_memory=trained.get("estimate", {}).get("memory"),
         tokens_per_second=trained["tokens_per_second"],
     )
 

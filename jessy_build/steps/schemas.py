@@ -98,6 +98,12 @@ def gc() -> str:
     return _of(Document, "jessy gc --json")
 
 
+def bases() -> str:
+    from jessy_build.steps.base_table import Document
+
+    return _of(Document, "jessy bases --json")
+
+
 def lock() -> str:
     from jessy_build.steps.lock_format import schema_text
 
@@ -135,5 +141,6 @@ SCHEMAS: Mapping[str, Callable[[], str]] = {
     "review": review,
     "export": export,
     "gc": gc,
+    "bases": bases,
 }
 """By the name of their file, `schemas/<name>.schema.json`."""

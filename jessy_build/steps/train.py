@@ -7,7 +7,7 @@ from jessy_build.engine.kind import Facts, Job
 from jessy_build.engine.ledger import Artifact
 from jessy_build.plan.step import Step
 from jessy_build.settings import Settings
-from jessy_build.steps import here
+from jessy_build.steps import here, training
 from jessy_build.trainers.config import NOT_TRAINED
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def run(job: Job) -> Facts:
     def progress(p: lora.Progress) -> None:
         job.progress(p.done, p.total, p.unit, p.text)
 
+    said = training.before(job.inputs["base"], job.inputs["dataset"], job.step.payload)
     done = lora.train(
         lora.TrainJob(
             base=job.inputs["base"],
@@ -57,7 +58,7 @@ def run(job: Job) -> Facts:
         progress,
         job.cancelled,
     )
-    return {**asdict(done), "machine": here.describe()}
+    return {**asdict(done), "machine": here.describe(), "estimate": said}
 
 
 def summary(facts: Facts) -> str:

@@ -42,13 +42,19 @@ def quicken(model: Any) -> int:
 def _formula(block: Any) -> Activation | None:
     import mlx.core as mx
 
-    some = mx.random.normal((2, block.gate_proj.weight.shape[1]), key=mx.random.key(0))
+    some = mx.random.normal((2, _width(block.gate_proj)), key=mx.random.key(0))
     real = block(some)
     near = CLOSE * float(mx.abs(real).max())
     for activation in (SILU, GELU):
         if mx.allclose(_call_of(activation)(block, some), real, rtol=CLOSE, atol=near).item():
             return activation
     return None
+
+
+def _width(linear: Any) -> int:
+    """Numbers that go in. Quantised weights lie packed, several in a word of 32 bits."""
+    columns = int(linear.weight.shape[1])
+    return columns * 32 // linear.bits if hasattr(linear, "bits") else columns
 
 
 def _call_of(activation: Activation) -> Callable[[Any, Any], Any]:

@@ -395,6 +395,9 @@ ELSEWHERE = frozenset(
         *("model.Recipe.extends", "model.Recipe.store", "model.Train.epochs", "model.Topic.name"),
         *("model.Split.train", "model.Split.valid", "config.Turn.role", "config.Turn.content"),
         *("model.Recipe.matrix", "model.Base.revision", "model.Base.sha256"),
+        # A phase: in `EDITS`, and in `trainers/test_course` and `test_lora`.
+        *("config.Phase.name", "config.Phase.categories", "config.Phase.epochs"),
+        *("config.Phase.learning_rate", "config.Limit.max"),
         # In `test_export`.
         *("model.Include.files", "model.Include.format", "model.Include.category"),
         *("model.Include.topic", "model.Include.language", "model.Include.complexity"),

@@ -49,6 +49,19 @@ def test_gated_activations_stay_finite_far_out(activation: _activations.Activati
     assert slope.tolist() == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-6)
 
 
+def test_a_quantised_block_is_known_by_its_formula_too() -> None:
+    from mlx_lm.models.llama import MLP, ModelArgs
+
+    wide = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
+    said = {"num_attention_heads": 4, "rms_norm_eps": 1e-6, "vocab_size": 64}
+    block: Any = MLP(ModelArgs(model_type="llama", **wide, **said))
+    nn.quantize(block, group_size=32, bits=4)
+    stock = block(random(2, 64))
+    layer = type("Layer", (), {"mlp": block})()
+    assert _activations.quicken(type("Model", (), {"layers": [layer]})()) == 1
+    assert mx.allclose(block(random(2, 64)), stock, rtol=CLOSE, atol=CLOSE).item()
+
+
 def test_norms_agree() -> None:
     weight = random(96, seed=2)
     import numpy as np
