@@ -90,7 +90,7 @@ def test_all_that_a_recipe_names_is_read(project: Project) -> None:
 
 def test_the_full_recipe_loads_with_all_its_files() -> None:
     loaded = load(GOOD / "full.yaml")
-    assert loaded.recipe.train.epochs == 2
+    assert [phase.epochs for phase in loaded.recipe.train.phases] == [2, 1]
     assert loaded.recipe.train.lora.rank == 8
     assert loaded.recipe.modelfile.parameters.given()["stop"] == ("<end>",)
     assert loaded.evaluate_prompts == (

@@ -480,7 +480,7 @@ EDITS: Mapping[str, Edit] = {
     "phases instead of steps": edit(
         replace("recipe.yaml", ("  steps: 3", "  phases: [{name: one, categories: [small]}]")),
         "train report",
-        ("train.phases.one", recipe_line("  steps: 3")),
+        ("train.phases", recipe_line("  steps: 3")),
         ("train.steps", recipe_line("train:")),
     ),
     "another split": edit(
