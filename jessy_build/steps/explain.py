@@ -211,7 +211,8 @@ def _sums(decisions: Mapping[str, Decision], estimates: Mapping[str, Estimate]) 
     sum, complete = estimate.total(estimates, decisions)
     timed = [known.seconds for known in estimates.values() if known.seconds is not None]
     # The time of one step stands at that step already.
-    if sum.seconds is not None and (len(timed) > 1 or not complete):
+    told = sum.seconds is not None and (complete or sum.seconds >= WORTH_SAYING)
+    if told and sum.seconds is not None and (len(timed) > 1 or not complete):
         sure, most = units.duration(sum.seconds), units.duration(math.fsum(timed))
         more = f", {most} if all of it runs" if most != sure else ""
         yield f"≈ {sure}{more}" if complete else f"≈ {sure} and what is unknown"

@@ -8,7 +8,7 @@ from typing import Any
 
 from jessy_build import blas
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _activations, _linears, _loss, _norms, _team
+from jessy_build.trainers import _activations, _linears, _loss, _members, _norms, _team
 from jessy_build.trainers.config import Lora
 
 
@@ -57,7 +57,7 @@ def learner(base: Path, lora: Lora, seed: int) -> Learner:
             model, adapter_config, loss, loss, 1, 32, device, named, below.name, lambda: None
         )
     _linears.quicken(model)
-    team = _team.Team(model, head, _team.size())
+    team = _team.Team(model, head, _members.size())
     return Learner(
         model,
         adapter_config,

@@ -5,7 +5,6 @@ worked on by all members together, each with its stretch of the vocabulary.
 """
 
 import copy
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,14 +14,6 @@ from typing import Any
 from jessy_build.trainers import _entropy, _loss
 from jessy_build.trainers._gradient import with_gradient
 from jessy_build.trainers._loss import Head, Part
-
-MOST = 8
-
-
-def size() -> int:
-    """Members that this machine has cores for."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cores or 1, MOST))
 
 
 class Team:

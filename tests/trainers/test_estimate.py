@@ -138,3 +138,26 @@ def test_a_real_training_of_the_tiny_model_takes_what_was_said(
     assert estimate.trained(shape, wanted.lora) == took.trainable
     said = estimate.memory(shape, wanted, [40], "cpu", 2).total
     assert said / 1.5 < took.peak_memory < said * 1.5
+
+
+MEASURED = [
+    # Megabytes that trainings took on 2 cores: base, tokens of a row, fields of train.
+    ("SmolLM2 135M", 52, {}, 2705),
+    ("SmolLM2 135M", 197, {}, 3255),
+    ("SmolLM2 135M", 437, {"batch_size": 1}, 4433),
+    ("SmolLM2 135M", 197, {"batch_tokens": 1792}, 10_412),
+    ("SmolLM2 135M", 52, {"lora": {"rank": 128}}, 4032),
+    ("SmolLM2 135M", 52, {"batch_size": 2}, 1379),
+    ("Gemma 3 270M", 52, {}, 2566),
+    ("Gemma 3 270M", 437, {"batch_size": 1}, 2936),
+    ("Gemma 3 270M", 197, {"batch_tokens": 900}, 3973),
+    ("Qwen 3 0.6B", 52, {}, 6303),
+]
+
+
+@pytest.mark.parametrize(("name", "length", "fields", "megabytes"), MEASURED)
+def test_what_was_measured_once_is_still_said(
+    name: str, length: int, fields: dict[str, Any], megabytes: int
+) -> None:
+    said = estimate.memory(shape_of(name), config(**fields), [length], "cpu", 2).total
+    assert said / 1e6 == pytest.approx(megabytes, rel=0.15)
