@@ -469,8 +469,9 @@ class Ollama(Config):
     quantize: Literal["f16", "q8_0", "q4_K_M", "q4_K_S", "auto"] | None = None
     """Ollama stores the weights smaller; `auto`: as small as keeps what was trained.
     Default: as they were exported."""
-    keep: Whole | None = Field(default=None, exclude=True)
-    """Versions that stay on the server; older ones are removed there. Default: all."""
+    keep: Whole | None = None
+    """Versions of this model that stay on the server: after each deploy older ones are removed
+    there, if builds of this store made them and they are not live. Default: all."""
 
 
 class EnvFile(Config):

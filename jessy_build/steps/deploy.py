@@ -1,5 +1,6 @@
 """deploy: to Ollama where a server answers, and always as a folder that `ollama create` takes."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import chat
@@ -13,7 +14,9 @@ from jessy_build.steps import gguf, items
 
 if TYPE_CHECKING:
     from jessy_build.packaging.modelfile import Modelfile
+    from jessy_build.packaging.ollama import Deployed
     from jessy_build.recipe.load import LoadedRecipe
+    from jessy_build.recipe.model import Ollama
 
 name = "deploy"
 version = 1
@@ -23,7 +26,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     recipe = loaded.recipe
     ollama = recipe.deploy.ollama if recipe.deploy else None
     params = {
-        "ollama": ollama and {"model": ollama.model, "quantize": ollama.quantize},
+        "ollama": _target(ollama),
         "version": recipe.version,
         "modelfile": recipe.modelfile.model_dump(mode="json", exclude_defaults=True),
         "system": loaded.system,
@@ -38,6 +41,18 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     }
     payload = recipe.modelfile
     return [Step(name, name, version, params, needs, span=span, payload=payload, about=about)]
+
+
+def _target(ollama: "Ollama | None") -> dict[str, Any] | None:
+    """What is not said stands in no key, or all that was deployed before it could be said would
+    be deployed once more."""
+    if ollama is None:
+        return None
+    return {
+        "model": ollama.model,
+        "quantize": ollama.quantize,
+        **({"keep": ollama.keep} if ollama.keep else {}),
+    }
 
 
 def run(job: Job) -> Facts:
@@ -75,6 +90,8 @@ def run(job: Job) -> Facts:
         ),
         lambda done, total, text: job.progress(done, total, "bytes", text),
     )
+    if "keep" in target:
+        _prune(job, target, deployed)
     return {
         "target": "ollama",
         "host": host,
@@ -82,6 +99,27 @@ def run(job: Job) -> Facts:
         "digest": deployed.digest,
         "server": deployed.server_version,
     }
+
+
+def _prune(job: Job, target: Mapping[str, Any], deployed: "Deployed") -> None:
+    """The model is live already: what cannot be removed is a line, and no failed build."""
+    from jessy_build.packaging import live
+    from jessy_build.packaging.ollama_server import Server
+
+    host = job.settings.ollama_host
+    ours = [
+        (str(made.facts["tag"]), str(made.facts["digest"]))
+        for made in job.former()
+        if made.facts.get("target") == "ollama" and made.facts.get("host") == host
+    ]
+    server = Server(host, allow_remote="OLLAMA_HOST" in job.settings.env)
+    pruned = live.prune(
+        server, target["model"], [(deployed.tag, deployed.digest), *ours], target["keep"]
+    )
+    if pruned.removed:
+        job.note(f"removed from Ollama: {', '.join(pruned.removed)} (deploy.ollama.keep)")
+    for problem in pruned.problems:
+        job.note(f"an older version stays on the server: {problem}")
 
 
 def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:

@@ -6,6 +6,7 @@ It runs nothing. The real server is asked in tests/packaging and tests/steps/tes
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,8 @@ class ModelServer:
     def __init__(self) -> None:
         self.models: dict[str, str] = {}
         self.blobs: set[str] = set()
+        self.fault: Callable[[str, str, Any], bool] = lambda method, path, asked: False
+        """Which requests are refused."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -44,6 +47,8 @@ class ModelServer:
         if path.startswith("/api/blobs/"):
             return self._blob(method, path.rpartition("/")[2])
         asked = json.loads(body) if body else {}
+        if self.fault(method, path, asked):
+            return 500, {"error": "disk trouble"}
         match method, path:
             case "GET", "/api/version":
                 return 200, {"version": VERSION}

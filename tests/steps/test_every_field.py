@@ -206,6 +206,7 @@ deploy:
   ollama:
     model: every
     quantize: q8_0
+    keep: 3
 evaluate:
   prompts: evaluate.jsonl
   max_tokens: 2
@@ -346,6 +347,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "modelfile.parameters.stop": ('["<stop>"]', "deploy"),
     "deploy.ollama.model": ("renamed", "deploy"),
     "deploy.ollama.quantize": ("q4_K_M", "deploy"),
+    "deploy.ollama.keep": ("2", "deploy"),
     "evaluate.prompts": ("questions.jsonl", "validate evaluate"),
     "evaluate.max_tokens": ("3", "evaluate"),
 }
@@ -598,7 +600,10 @@ EDITS: Mapping[str, Edit] = {
     ),
     # Of what is written no more there is no line.
     "no deploy": edit(
-        replace("recipe.yaml", ("deploy:\n  ollama:\n    model: every\n    quantize: q8_0\n", "")),
+        replace(
+            "recipe.yaml",
+            ("deploy:\n  ollama:\n    model: every\n    quantize: q8_0\n    keep: 3\n", ""),
+        ),
         "deploy report",
         ("deploy", "recipe.yaml"),
     ),
