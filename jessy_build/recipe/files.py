@@ -85,6 +85,8 @@ class Files:
     folders: set[Path] = field(default_factory=set)
     """Every folder that was looked through for sources: a new file changes its times."""
     base_path: Found | None = None
+    env_file: Path | None = None
+    """Where the name of the live model is written."""
     digests: dict[str, str] = field(default_factory=dict)
     named: set[Path] = field(default_factory=set)
     """Every file as it is named, which may be a link to one of `digests`."""
@@ -137,6 +139,7 @@ def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> File
     _open_chat_templates(files)
     _open_base(files)
     _open_evaluation(files)
+    _place_env_file(files)
     return files
 
 
@@ -342,6 +345,32 @@ def _open_base(files: Files) -> None:
         return
     want = "folder" if parsed.kind == "path" else "file"
     files.base_path = _found(files, ("base", "model"), parsed.fields["path"], want)
+
+
+def _place_env_file(files: Files) -> None:
+    """Last, when all is known that the recipe reads."""
+    deploy = files.recipe.deploy
+    if deploy is None or deploy.env_file is None:
+        return
+    place = ("deploy", "env_file", "path")
+    span, text = files.span(place), deploy.env_file.path
+    try:
+        found = paths.to_write(text, files.folder(span), files.ground)
+    except PathProblem as refusal:
+        files.problems.append(merge.diagnostic(refusal, span, ".".join(place)))
+        return
+    path = found.path.resolve()
+    read = {named.resolve() for named in files.named}
+    if path in read or path.name.endswith((paths.LOCK_ENDING, paths.REVIEW_ENDING)):
+        problem = f"'{text}' is a file of the recipe's own, which no deploy writes into"
+        told = Diagnostic(OWN_FILE, span, ".".join(place), problem, expected=ENV)
+        files.problems.append(told)
+        return
+    files.env_file = found.path
+
+
+ENV = "a file that other programs read, such as .env"
+OWN_FILE = code("R305", "a deploy would write into a file of the recipe")
 
 
 def _open_evaluation(files: Files) -> None:

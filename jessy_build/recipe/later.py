@@ -54,9 +54,6 @@ LATER: Mapping[str, Later] = {
     "deploy.ollama.quantize=auto": Later(
         "choose how far to quantise", "try q8_0 first, then q4_K_M, and compare the answers"
     ),
-    "deploy.env_file": Later(
-        "write the model's name into a file", "write it there yourself: it is deploy.ollama.model"
-    ),
     "evaluate.compare_with": Later(
         "compare with anything but the base", "read both reports beside each other"
     ),

@@ -475,10 +475,12 @@ class Ollama(Config):
 
 
 class EnvFile(Config):
-    """A line `KEY=model:tag` in a file that other programs read."""
+    """A line `KEY=model:tag` in a file that other programs read. Written once the model is live in
+    Ollama: that line alone, or one more at the end. Builds of a matrix and of `--scale` write none:
+    they are tries beside the real one."""
 
     path: File
-    """The file, relative to the recipe."""
+    """The file, relative to the recipe, `.env` for example. Its folder must be there."""
     key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     """The name of the variable."""
 
@@ -488,7 +490,7 @@ class Deploy(Config):
 
     ollama: Ollama
     """Without a server there, a folder that `ollama create` takes is made all the same."""
-    env_file: EnvFile | None = Field(default=None, exclude=True)
+    env_file: EnvFile | None = None
     """A file that tells other programs which model is live."""
 
 

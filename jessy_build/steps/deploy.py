@@ -1,6 +1,7 @@
 """deploy: to Ollama where a server answers, and always as a folder that `ollama create` takes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import chat
@@ -13,6 +14,8 @@ from jessy_build.settings import Settings
 from jessy_build.steps import gguf, items
 
 if TYPE_CHECKING:
+    from jessy_build.packaging.config import Config
+    from jessy_build.packaging.env_file import EnvLine
     from jessy_build.packaging.modelfile import Modelfile
     from jessy_build.packaging.ollama import Deployed
     from jessy_build.recipe.load import LoadedRecipe
@@ -22,10 +25,18 @@ name = "deploy"
 version = 1
 
 
+@dataclass(frozen=True)
+class Payload:
+    """What the parameters name."""
+
+    modelfile: "Config"
+    env_line: "EnvLine | None"
+
+
 def expand(loaded: "LoadedRecipe") -> list[Step]:
     recipe = loaded.recipe
     ollama = recipe.deploy.ollama if recipe.deploy else None
-    params = {
+    params: dict[str, Any] = {
         "ollama": _target(ollama),
         "version": recipe.version,
         "modelfile": recipe.modelfile.model_dump(mode="json", exclude_defaults=True),
@@ -39,8 +50,22 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "modelfile": params["modelfile"],
         **items.about_system(loaded),
     }
-    payload = recipe.modelfile
+    line = env_line(loaded)
+    if line and recipe.deploy and recipe.deploy.env_file:
+        said = recipe.deploy.env_file.model_dump(mode="json")
+        params["env_file"] = about["deploy.env_file"] = said
+    payload = Payload(recipe.modelfile, line)
     return [Step(name, name, version, params, needs, span=span, payload=payload, about=about)]
+
+
+def env_line(loaded: "LoadedRecipe") -> "EnvLine | None":
+    """Where the live model's name is written; a build of a matrix, or of a part, is a try."""
+    deploy, path = loaded.recipe.deploy, loaded.opened.env_file
+    if deploy is None or deploy.env_file is None or path is None or loaded.variant:
+        return None
+    from jessy_build.packaging.env_file import EnvLine
+
+    return EnvLine(path, deploy.env_file.key)
 
 
 def _target(ollama: "Ollama | None") -> dict[str, Any] | None:
@@ -76,6 +101,9 @@ def run(job: Job) -> Facts:
     if server is None:
         job.note(f"no Ollama answers at {host}: the model is left as a folder")
         return {"target": "folder", "why": f"no Ollama answers at {host}", **target}
+    line: EnvLine | None = job.step.payload.env_line
+    if line and line.says() != f"{target['model']}:{job.step.params['version']}":
+        line.must_be_writable()
     deployed = ollama.deploy(
         ollama.Deployment(
             host=host,
@@ -90,6 +118,8 @@ def run(job: Job) -> Facts:
         ),
         lambda done, total, text: job.progress(done, total, "bytes", text),
     )
+    if line and line.write(deployed.tag):
+        job.note(f"{line.path.name} says {line.key}={deployed.tag}")
     if "keep" in target:
         _prune(job, target, deployed)
     return {
@@ -133,6 +163,9 @@ def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
         return glance.version(settings.ollama_host) is None
     if glance.version(settings.ollama_host) is None:
         return True
+    line: EnvLine | None = step.payload.env_line
+    if line and line.says() != facts["tag"]:
+        return False
     return bool(glance.serving(settings.ollama_host, facts["tag"]) == facts["digest"])
 
 
@@ -140,7 +173,7 @@ def _modelfile(job: Job, talk: "chat.Chat") -> "Modelfile":
     from jessy_build.packaging.modelfile import Message as Turn
     from jessy_build.packaging.modelfile import Modelfile
 
-    config = job.step.payload
+    config = job.step.payload.modelfile
     template = chat.ollama_template(talk)
     parameters: dict[str, Any] = config.parameters.given()
     stops = dict.fromkeys((*template.stops, *parameters.get("stop", ())))
@@ -157,7 +190,7 @@ def _probes(job: Job, talk: "chat.Chat") -> tuple[tuple[tuple[Message, ...], str
     """Conversations that the server must render exactly as the training did."""
     system = job.step.params["system"]
     first = (Message("system", system),) if system else ()
-    given = tuple(Message(turn.role, turn.content) for turn in job.step.payload.messages)
+    given = tuple(Message(turn.role, turn.content) for turn in job.step.payload.modelfile.messages)
     turns = (
         (Message("user", "sana bisi sorucam"),),
         (

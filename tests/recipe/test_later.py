@@ -24,7 +24,6 @@ WRITTEN = {
     "export.kind=adapter": "export.kind=adapter",
     "modelfile.template=*": "modelfile.template=turns.tmpl",
     "deploy.ollama.quantize=auto": "deploy.ollama={model: jessy, quantize: auto}",
-    "deploy.env_file": "deploy={ollama: {model: x}, env_file: {path: .env, key: MODEL}}",
     "evaluate.compare_with": "evaluate={prompts: [x], compare_with: [base, previous]}",
     "evaluate.suites": "evaluate={prompts: [x], suites: [a.yaml]}",
     "evaluate.scenarios": "evaluate={prompts: [x], scenarios: [a.feature]}",

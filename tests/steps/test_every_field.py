@@ -207,12 +207,16 @@ deploy:
     model: every
     quantize: q8_0
     keep: 3
+  env_file:
+    path: .env
+    key: MODEL
 evaluate:
   prompts: evaluate.jsonl
   max_tokens: 2
 pools: {anthropic: 8}
 budget: {max_usd: 20}
 """
+DEPLOY = RECIPE[RECIPE.index("deploy:\n") : RECIPE.index("evaluate:\n")]
 BELOW = """\
 # What all our recipes say.
 train:
@@ -348,6 +352,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "deploy.ollama.model": ("renamed", "deploy"),
     "deploy.ollama.quantize": ("q4_K_M", "deploy"),
     "deploy.ollama.keep": ("2", "deploy"),
+    "deploy.env_file.path": ("app.env", "deploy"),
+    "deploy.env_file.key": ("LIVE", "deploy"),
     "evaluate.prompts": ("questions.jsonl", "validate evaluate"),
     "evaluate.max_tokens": ("3", "evaluate"),
 }
@@ -600,10 +606,7 @@ EDITS: Mapping[str, Edit] = {
     ),
     # Of what is written no more there is no line.
     "no deploy": edit(
-        replace(
-            "recipe.yaml",
-            ("deploy:\n  ollama:\n    model: every\n    quantize: q8_0\n    keep: 3\n", ""),
-        ),
+        replace("recipe.yaml", (DEPLOY, "")),
         "deploy report",
         ("deploy", "recipe.yaml"),
     ),

@@ -1,4 +1,4 @@
-"""What a build does on a server beside its own version, on loopback: what it removes there."""
+"""What a deploy does beside its own version, on loopback: what it removes, and tells others."""
 
 import shutil
 from collections.abc import Iterator
@@ -89,3 +89,77 @@ def test_what_cannot_be_removed_is_a_line_and_no_failed_build(
     assert "stays on the server: Ollama refused to delete tiny:v1: disk trouble" in out
     assert {"tiny:v1", "tiny:v2"} <= tags(server)
     assert project.run("build", "recipe.yaml").ran == []
+
+
+# deploy.env_file
+
+TOLD = "  ollama: {model: tiny}\n  env_file: {path: .env, key: MODEL}\n"
+ENV = "# models\nexport MODEL='tiny:v0' # live\nSECRET=x\n"
+
+
+@pytest.fixture
+def env(project: Project) -> Path:
+    path = project.root / ".env"
+    path.write_text(ENV, encoding="utf-8")
+    return path
+
+
+def told(version: str) -> str:
+    return ENV.replace("v0", version)
+
+
+def test_the_live_model_is_told_in_the_env_file(project: Project, env: Path) -> None:
+    assert ".env says MODEL=tiny:v1" in build(project, "v1", TOLD)
+    assert env.read_text() == told("v1")
+    assert project.run("build", "recipe.yaml").ran == []
+    build(project, "v2", TOLD)
+    assert env.read_text() == told("v2")
+
+    # An older recipe again: its key is stored, and another model stands in the file.
+    write(project, "v1", TOLD)
+    assert "world changed" in project.run("plan", "recipe.yaml").out
+    assert project.run("build", "recipe.yaml").ran[:1] == ["deploy"]
+    assert env.read_text() == told("v1")
+    assert project.run("build", "recipe.yaml").ran == []
+
+
+def test_what_somebody_wrote_there_is_noticed(project: Project, env: Path) -> None:
+    build(project, "v1", TOLD)
+    # The short answer of a build with nothing to do looks at the file, too.
+    assert project.run("build", "recipe.yaml").ran == []
+    for change in (lambda: env.write_text(told("v7")), env.unlink):
+        change()
+        assert project.run("build", "recipe.yaml").ran == ["deploy"]
+        assert "tiny:v1" in env.read_text()
+    other = env.read_text() + "MORE=1\n"
+    env.write_text(other)
+    assert project.run("build", "recipe.yaml").ran == [], "another line is nobody's business"
+    assert env.read_text() == other
+
+
+def test_an_env_file_that_cannot_be_written_stops_the_deploy_before_anything_is_live(
+    project: Project, server: ModelServer
+) -> None:
+    # A name so long that no other file can stand beside it: true for the superuser, too.
+    write(project, "v1", TOLD.replace(".env", "x" * 250))
+    done = project.run("build", "recipe.yaml")
+    assert done.code == 1
+    assert "cannot be written into" in done.out + done.err and "deploy.env_file" in done.err
+    assert tags(server) == set()
+
+
+def test_a_failed_deploy_tells_nothing(project: Project, server: ModelServer, env: Path) -> None:
+    server.fault = lambda method, path, asked: path == "/api/copy"
+    write(project, "v1", TOLD)
+    assert project.run("build", "recipe.yaml").code == 1
+    assert env.read_text() == ENV
+    assert [path.name for path in env.parent.glob(".env*")] == [".env"]
+
+
+def test_a_try_and_a_folder_tell_nothing(project: Project, env: Path) -> None:
+    write(project, "v1", TOLD)
+    done = project.run("build", "recipe.yaml", OLLAMA_HOST=NOBODY)
+    assert done.code == 0 and env.read_text() == ENV
+    done = project.run("build", "recipe.yaml", "--scale", "0.5")
+    assert done.code == 0, done.out + done.err
+    assert env.read_text() == ENV
