@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jessy_build import digest
-from jessy_build.diagnostics import StepError
+from jessy_build.diagnostics import StepError, width
 from jessy_build.packaging import glance, live
 from jessy_build.packaging.ollama_server import QUICK_SECONDS, Server, refused
 
@@ -50,6 +50,8 @@ class Deployment:
     """Conversations, and the text that the training's template makes of them."""
     bos: str = ""
     """The text of the token that the server puts in front by itself."""
+    template_file: str | None = None
+    """As the recipe names it; None where the template was derived."""
     quantize: str | None = None
     allow_remote: bool = False
 
@@ -172,14 +174,20 @@ def _upload(server: "Server", path: Path, progress: Progress) -> str:
 
 
 def _create(
-    server: "Server", candidate: str, blob: str, order: Deployment, progress: Progress
+    server: Server, candidate: str, blob: str, order: Deployment, progress: Progress
 ) -> None:
     last = ""
-    for line in server.stream("POST", "/api/create", _create_body(candidate, blob, order)):
-        if "error" in line:
-            raise refused("create the model", line["error"])
-        last = str(line.get("status", ""))
-        progress(int(line.get("completed") or 0), line.get("total"), last)
+    try:
+        for line in server.stream("POST", "/api/create", _create_body(candidate, blob, order)):
+            if "error" in line:
+                raise refused("create the model", line["error"])
+            last = str(line.get("status", ""))
+            progress(int(line.get("completed") or 0), line.get("total"), last)
+    except StepError as error:
+        if order.template_file and "template" in error.problem:
+            hint = f"mend {order.template_file}, or write modelfile.template: auto"
+            raise StepError(error.problem, hint=hint) from error
+        raise
     # Errors come under HTTP 200 too, and a dying server just ends the stream.
     if last != "success":
         raise StepError(
@@ -231,7 +239,7 @@ def _prove_prompts(server: "Server", candidate: str, order: Deployment) -> None:
             )
         fits = {True: (order.bos + sent,), False: (sent,), None: (sent, order.bos + sent)}
         if expected not in fits[adds_bos]:
-            raise _another_prompt(expected, fits[adds_bos][0])
+            raise _another_prompt(expected, fits[adds_bos][0], order.template_file)
 
 
 def _adds_bos(server: "Server", candidate: str) -> bool | None:
@@ -241,17 +249,40 @@ def _adds_bos(server: "Server", candidate: str) -> bool | None:
     return adds if isinstance(adds, bool) else None
 
 
-def _another_prompt(expected: str, sent: str) -> StepError:
+def _another_prompt(expected: str, sent: str, template_file: str | None) -> StepError:
     at = next(
         (i for i, (a, b) in enumerate(zip(expected, sent, strict=False)) if a != b),
         min(len(expected), len(sent)),
     )
-    near = slice(max(0, at - 20), at + 30)
+    start = max(0, at - BEFORE)
+    before = ("…" if start else "") + _escaped(expected[start:at])
+    named = f"{template_file}: " if template_file else ""
     return StepError(
-        "Ollama would send the model another prompt than it was trained on: at character "
-        f"{at + 1} the training has {expected[near]!r}, Ollama {sent[near]!r}",
-        hint="choose base.chat_template: chatml | gemma | llama3, which Ollama renders alike",
+        f"{named}Ollama would send the model another prompt than it was trained on, from character "
+        f"{at + 1} on:\n"
+        f"  training  {before}{_ahead(expected, at)}\n"
+        f"  Ollama    {before}{_ahead(sent, at)}\n"
+        f"            {' ' * width(before)}^",
+        hint=f"mend {template_file}, or write modelfile.template: auto"
+        if template_file
+        else "choose base.chat_template: chatml | gemma | llama3, which Ollama renders alike",
     )
+
+
+BEFORE, AHEAD = 24, 40
+"""Characters that are shown of a prompt, around the first that differs."""
+
+
+def _ahead(text: str, at: int) -> str:
+    shown = _escaped(text[at : at + AHEAD])
+    return shown + ("…" if len(text) > at + AHEAD else "") if shown else "(ends here)"
+
+
+def _escaped(text: str) -> str:
+    """On one line, with line ends and tabs as one writes them."""
+    for sign, written in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        text = text.replace(sign, written)
+    return text
 
 
 def _one_answer(server: "Server", candidate: str, order: Deployment) -> str:

@@ -74,6 +74,8 @@ class Files:
     """What a judge is asked, where the recipe has one."""
     evaluate_prompts: tuple[EvalPrompt, ...] = ()
     chat_template_text: str | None = None
+    go_template: str | None = None
+    """When `modelfile.template` is a file."""
     chat_templates: dict[str, str] = field(default_factory=dict)
     """Of teachers that name a file."""
     incomplete: set[str] = field(default_factory=set)
@@ -306,6 +308,25 @@ def _open_chat_templates(files: Files) -> None:
         if isinstance(teacher, mlx.Config):
             text = _chat_template(files, ("teachers", name), teacher.chat_template)
             files.chat_templates.update({name: text} if text else {})
+    if recipe.modelfile.template != "auto":
+        _open_go_template(files, recipe.modelfile.template)
+
+
+def _open_go_template(files: Files, named: str) -> None:
+    """Whether it is well formed, and makes the right prompts, only a server can tell."""
+    place = ("modelfile", "template")
+    if (read := _text(files, place, named, limit=templates.MAX_TEMPLATE)) is None:
+        return
+    files.go_template = read[1]
+    if not read[1].strip():
+        problem = f"'{named}' holds no template"
+        hint = "template: auto derives one from the chat template of the training"
+        files.problems.append(
+            Diagnostic(EMPTY, files.span(place), ".".join(place), problem, hint=hint)
+        )
+
+
+EMPTY = code("R306", "a template for Ollama is empty")
 
 
 def _chat_template(files: Files, block: Place, named: str | None) -> str | None:

@@ -48,9 +48,6 @@ LATER: Mapping[str, Later] = {
         "deploy the adapter alone",
         "write kind: fused; the adapter lies beside the model, in the folder adapter/",
     ),
-    "modelfile.template=*": Later(
-        "take a template from a file", "write template: auto, and base.chat_template for another"
-    ),
     "deploy.ollama.quantize=auto": Later(
         "choose how far to quantise", "try q8_0 first, then q4_K_M, and compare the answers"
     ),

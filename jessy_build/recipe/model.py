@@ -455,10 +455,10 @@ class Export(Config):
 class Modelfile(serving.Config):
     """What Ollama is told about the model."""
 
-    # Wider than what the packaging can do: `later` refuses the rest.
-    template: Literal["auto"] | File = "auto"  # type: ignore[assignment]
-    """`auto`: derived from the chat template of the training, and proved equal on the server.
-    Or the path of a file in Ollama's own template language."""
+    template: Literal["auto"] | File = "auto"
+    """`auto`: derived from the chat template of the training. Or the path of a file in Ollama's
+    own template language (Go's), taken as it stands, its last line end too. Either is proved on the
+    server: it has to make the very prompts that the model was trained on."""
 
 
 class Ollama(Config):

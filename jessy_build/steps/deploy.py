@@ -14,12 +14,11 @@ from jessy_build.settings import Settings
 from jessy_build.steps import gguf, items
 
 if TYPE_CHECKING:
-    from jessy_build.packaging.config import Config
     from jessy_build.packaging.env_file import EnvLine
-    from jessy_build.packaging.modelfile import Modelfile
+    from jessy_build.packaging.modelfile import Modelfile as Served
     from jessy_build.packaging.ollama import Deployed
     from jessy_build.recipe.load import LoadedRecipe
-    from jessy_build.recipe.model import Ollama
+    from jessy_build.recipe.model import Modelfile, Ollama
 
 name = "deploy"
 version = 1
@@ -29,7 +28,7 @@ version = 1
 class Payload:
     """What the parameters name."""
 
-    modelfile: "Config"
+    modelfile: "Modelfile"
     env_line: "EnvLine | None"
 
 
@@ -39,7 +38,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     params: dict[str, Any] = {
         "ollama": _target(ollama),
         "version": recipe.version,
-        "modelfile": recipe.modelfile.model_dump(mode="json", exclude_defaults=True),
+        "modelfile": _told(loaded),
         "system": loaded.system,
     }
     span = loaded.span_of("deploy" if recipe.deploy else "export")
@@ -56,6 +55,13 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         params["env_file"] = about["deploy.env_file"] = said
     payload = Payload(recipe.modelfile, line)
     return [Step(name, name, version, params, needs, span=span, payload=payload, about=about)]
+
+
+def _told(loaded: "LoadedRecipe") -> dict[str, Any]:
+    """The recipe's block, with what stands in the file of its template."""
+    block = loaded.recipe.modelfile
+    said = block.model_dump(mode="json", exclude_defaults=True)
+    return said | ({"template": loaded.opened.go_template} if block.template != "auto" else {})
 
 
 def env_line(loaded: "LoadedRecipe") -> "EnvLine | None":
@@ -95,11 +101,13 @@ def run(job: Job) -> Facts:
     (job.out / "Modelfile").write_text(text, encoding="utf-8")
     target = job.step.params["ollama"]
     if target is None:
+        _note_unproved(job)
         return {"target": "folder", "why": "the recipe names no server"}
     host = job.settings.ollama_host
     server = glance.version(host)
     if server is None:
         job.note(f"no Ollama answers at {host}: the model is left as a folder")
+        _note_unproved(job)
         return {"target": "folder", "why": f"no Ollama answers at {host}", **target}
     line: EnvLine | None = job.step.payload.env_line
     if line and line.says() != f"{target['model']}:{job.step.params['version']}":
@@ -111,6 +119,7 @@ def run(job: Job) -> Facts:
             version=job.step.params["version"],
             gguf=job.inputs["model"] / gguf.FILE,
             modelfile=made,
+            template_file=_template_file(job.step),
             quantize=target["quantize"],
             expected_prompts=_probes(job, talk),
             bos=talk.bos,
@@ -129,6 +138,17 @@ def run(job: Job) -> Facts:
         "digest": deployed.digest,
         "server": deployed.server_version,
     }
+
+
+def _template_file(step: Step) -> str | None:
+    named: str = step.payload.modelfile.template
+    return None if named == "auto" else named
+
+
+def _note_unproved(job: Job) -> None:
+    """A derived template is compared here as well; one from a file only a server can render."""
+    if file := _template_file(job.step):
+        job.note(f"no server has proved that {file} makes the prompts of the training")
 
 
 def _prune(job: Job, target: Mapping[str, Any], deployed: "Deployed") -> None:
@@ -169,19 +189,19 @@ def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
     return bool(glance.serving(settings.ollama_host, facts["tag"]) == facts["digest"])
 
 
-def _modelfile(job: Job, talk: "chat.Chat") -> "Modelfile":
+def _modelfile(job: Job, talk: "chat.Chat") -> "Served":
     from jessy_build.packaging.modelfile import Message as Turn
-    from jessy_build.packaging.modelfile import Modelfile
+    from jessy_build.packaging.modelfile import Modelfile as Served
 
     config = job.step.payload.modelfile
-    template = chat.ollama_template(talk)
+    own = job.step.params["modelfile"].get("template")
     parameters: dict[str, Any] = config.parameters.given()
-    stops = dict.fromkeys((*template.stops, *parameters.get("stop", ())))
-    return Modelfile(
+    stops = dict.fromkeys((*talk.stops, *parameters.get("stop", ())))
+    return Served(
         from_=f"./{gguf.FILE}",
         parameters={**parameters, "stop": tuple(stops)},
         system=job.step.params["system"],
-        template=template.text,
+        template=chat.ollama_template(talk).text if own is None else own,
         messages=tuple(Turn(turn.role, turn.content) for turn in config.messages),
     )
 

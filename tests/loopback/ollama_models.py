@@ -20,6 +20,8 @@ class ModelServer:
     def __init__(self) -> None:
         self.models: dict[str, str] = {}
         self.blobs: set[str] = set()
+        self.answering = "assistant"
+        """How the prompts that it renders end."""
         self.fault: Callable[[str, str, Any], bool] = lambda method, path, asked: False
         """Which requests are refused."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -61,7 +63,7 @@ class ModelServer:
             case "POST", "/api/show":
                 return 200, {"model_info": {"tokenizer.ggml.add_bos_token": False}}
             case "POST", "/api/chat":
-                return 200, _chat(asked)
+                return 200, _chat(asked, self.answering)
             case "POST", "/api/copy":
                 self.models[asked["destination"]] = self.models[asked["source"]]
                 return 200, {}
@@ -80,12 +82,12 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _chat(asked: Any) -> dict[str, Any]:
+def _chat(asked: Any, answering: str) -> dict[str, Any]:
     turns = "".join(
         f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in asked["messages"]
     )
     if asked.get("_debug_render_only"):
-        return {"_debug_info": {"rendered_template": turns + "<|im_start|>assistant\n"}}
+        return {"_debug_info": {"rendered_template": f"{turns}<|im_start|>{answering}\n"}}
     return {"message": {"role": "assistant", "content": "fine"}, "done": True}
 
 

@@ -22,7 +22,6 @@ WRITTEN = {
     "train.phases": "train.phases=[{name: core, categories: [smalltalk]}]",
     "train.track": "train.track={wandb: {project: jessy}}",
     "export.kind=adapter": "export.kind=adapter",
-    "modelfile.template=*": "modelfile.template=turns.tmpl",
     "deploy.ollama.quantize=auto": "deploy.ollama={model: jessy, quantize: auto}",
     "evaluate.compare_with": "evaluate={prompts: [x], compare_with: [base, previous]}",
     "evaluate.suites": "evaluate={prompts: [x], suites: [a.yaml]}",

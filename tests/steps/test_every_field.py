@@ -183,6 +183,7 @@ train:
 export:
   gguf: f16
 modelfile:
+  template: turns.tmpl
   parameters:
     temperature: 0.3
     top_p: 0.9
@@ -244,6 +245,8 @@ FILES = {
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+    "turns.tmpl": "{{ range .Messages }}<|im_start|>{{ .Role }}\n"
+    "{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n",
     "rows.jsonl": "".join(ROWS),
     "more.jsonl": "".join(ROWS[:-1]).replace("fine", "good") + ROWS[-1],
     "evaluate.jsonl": '{"prompt": "hello"}\n\n{"prompt": "selam"}\n',
@@ -349,6 +352,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "modelfile.parameters.num_keep": ("5", "deploy"),
     "modelfile.parameters.seed": ("2", "deploy"),
     "modelfile.parameters.stop": ('["<stop>"]', "deploy"),
+    "modelfile.template": ("auto", "deploy"),
     "deploy.ollama.model": ("renamed", "deploy"),
     "deploy.ollama.quantize": ("q4_K_M", "deploy"),
     "deploy.ollama.keep": ("2", "deploy"),
@@ -553,6 +557,11 @@ EDITS: Mapping[str, Edit] = {
         replace("turns.jinja", ("{% for", "{{ '' }}{% for")),
         "convert",
         ("base.chat_template", "turns.jinja:1"),
+    ),
+    "the text of Ollama's template": edit(
+        replace("turns.tmpl", ("<|im_end|>", "<|end|>")),
+        "deploy",
+        ("modelfile.template", "turns.tmpl:2"),
     ),
     "a curated row changed": edit(
         replace("rows.jsonl", (ROWS[6], ROWS[6].replace("fine", "so so"))),

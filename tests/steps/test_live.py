@@ -163,3 +163,62 @@ def test_a_try_and_a_folder_tell_nothing(project: Project, env: Path) -> None:
     done = project.run("build", "recipe.yaml", "--scale", "0.5")
     assert done.code == 0, done.out + done.err
     assert env.read_text() == ENV
+
+
+# modelfile.template
+
+TEMPLATE = (
+    "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+    "<|im_start|>assistant\n"
+)
+
+
+@pytest.fixture
+def templated(project: Project) -> Path:
+    path = project.root / "turns.tmpl"
+    path.write_text(TEMPLATE, encoding="utf-8")
+    project.edit("modelfile:\n", "modelfile:\n  template: turns.tmpl\n")
+    return path
+
+
+def test_a_template_of_ones_own_is_served_and_part_of_the_key(
+    project: Project, server: ModelServer, templated: Path
+) -> None:
+    build(project, "v1")
+    made = (project.root / "builds/tiny/v1/Modelfile").read_text()
+    assert f'TEMPLATE """{TEMPLATE}"""' in made and "PARAMETER stop" in made
+    assert project.run("build", "recipe.yaml").ran == []
+    templated.write_text(TEMPLATE.replace("{{ range", "{{- range"), encoding="utf-8")
+    plan = project.run("plan", "recipe.yaml").out
+    assert "modelfile.template:" in plan and "turns.tmpl:1" in plan
+    before = dict(server.models)
+    assert project.run("build", "recipe.yaml").ran == ["deploy", "report"]
+    assert server.models["tiny:latest"] != before["tiny:latest"]
+    templated.write_text(TEMPLATE, encoding="utf-8")
+    assert project.run("build", "recipe.yaml").ran == ["deploy"]
+    assert server.models == before
+
+
+def test_a_template_that_makes_another_prompt_is_shown_where_and_not_served(
+    project: Project, server: ModelServer, templated: Path
+) -> None:
+    server.answering = "model"
+    write(project, "v1")
+    done = project.run("build", "recipe.yaml")
+    assert done.code == 1 and tags(server) == set()
+    lines = done.err.splitlines()
+    at = next(n for n, line in enumerate(lines) if "turns.tmpl: Ollama would send" in line)
+    training, sent, caret = lines[at + 1 : at + 4]
+    column = caret.index("^")
+    assert training[column:].startswith(r"assistant\n") and sent[column:].startswith(r"model\n")
+    assert any("mend turns.tmpl" in line for line in lines)
+    assert any("recipe.yaml:" in line for line in lines)
+
+
+def test_without_a_server_a_template_of_ones_own_is_said_to_be_unproved(
+    project: Project, templated: Path
+) -> None:
+    write(project, "v1")
+    done = project.run("build", "recipe.yaml", OLLAMA_HOST=NOBODY)
+    assert done.code == 0
+    assert "no server has proved that turns.tmpl makes the prompts of the training" in done.out
