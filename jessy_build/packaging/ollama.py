@@ -64,6 +64,8 @@ class Deployed:
     server_version: str
     answer: str
     """What the model said to the first of the expected prompts."""
+    problem: str = ""
+    """Why what was live before is not kept for a way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +149,12 @@ def deploy(order: Deployment, progress: Progress) -> Deployed:
         _prove_prompts(server, candidate, order)
         answer = _one_answer(server, candidate, order)
         made = server.digests()[candidate]
-        live.promote(server, candidate, tuple(dict.fromkeys((tag, latest))), made)
+        problem = live.promote(server, candidate, tuple(dict.fromkeys((tag, latest))), made)
     finally:
         # The server may be gone; what was wrong is in the error that is on its way already.
         with suppress(StepError):
             server.delete(candidate)
-    return Deployed(tag, made, time.monotonic() - started, running, answer)
+    return Deployed(tag, made, time.monotonic() - started, running, answer, problem)
 
 
 def _tags(order: Deployment) -> tuple[str, str, str]:

@@ -1,6 +1,6 @@
 """deploy: to Ollama where a server answers, and always as a folder that `ollama create` takes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +127,8 @@ def run(job: Job) -> Facts:
         ),
         lambda done, total, text: job.progress(done, total, "bytes", text),
     )
+    if deployed.problem:
+        job.note(f"there is no way back to what was live before: {deployed.problem}")
     if line and line.write(deployed.tag):
         job.note(f"{line.path.name} says {line.key}={deployed.tag}")
     if "keep" in target:
@@ -151,21 +153,23 @@ def _note_unproved(job: Job) -> None:
         job.note(f"no server has proved that {file} makes the prompts of the training")
 
 
+def ours(made: Iterable[Artifact], settings: Settings) -> list[tuple[str, str]]:
+    """Tag and digest of what these deploys put on the server that is configured now."""
+    return [
+        (str(one.facts["tag"]), str(one.facts["digest"]))
+        for one in made
+        if one.facts.get("target") == "ollama" and one.facts.get("host") == settings.ollama_host
+    ]
+
+
 def _prune(job: Job, target: Mapping[str, Any], deployed: "Deployed") -> None:
     """The model is live already: what cannot be removed is a line, and no failed build."""
     from jessy_build.packaging import live
     from jessy_build.packaging.ollama_server import Server
 
-    host = job.settings.ollama_host
-    ours = [
-        (str(made.facts["tag"]), str(made.facts["digest"]))
-        for made in job.former()
-        if made.facts.get("target") == "ollama" and made.facts.get("host") == host
-    ]
-    server = Server(host, allow_remote="OLLAMA_HOST" in job.settings.env)
-    pruned = live.prune(
-        server, target["model"], [(deployed.tag, deployed.digest), *ours], target["keep"]
-    )
+    server = Server(job.settings.ollama_host, allow_remote="OLLAMA_HOST" in job.settings.env)
+    mine = [(deployed.tag, deployed.digest), *ours(job.former(), job.settings)]
+    pruned = live.prune(server, target["model"], mine, target["keep"])
     if pruned.removed:
         job.note(f"removed from Ollama: {', '.join(pruned.removed)} (deploy.ollama.keep)")
     for problem in pruned.problems:

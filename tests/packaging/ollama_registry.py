@@ -152,6 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
         if to_live and here.fault == "gone before the copy":
             here.dead = True
             return self._hang_up()
+        if body["destination"].endswith(":previous") and here.fault == "previous cannot be kept":
+            return self._say(500, {"error": "disk trouble"})
         if to_live and here.fault == "first copy fails":
             return self._say(500, {"error": "disk trouble"})
         if to_live and body["destination"].endswith(":latest"):

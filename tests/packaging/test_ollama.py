@@ -1,5 +1,6 @@
 """A deployment is whole or it has not happened: on loopback with faults, and on a real Ollama."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -124,6 +125,31 @@ def test_a_server_that_goes_away_before_the_copy_keeps_what_is_live(
     # Back again, the next deployment finds its leftovers and ends as if nothing had been.
     registry.dead, registry.fault = False, ""
     done = ollama.deploy(order(registry.url, gguf), quiet)
+    now = {"jessy:v2": done.digest, "jessy:latest": done.digest}
+    assert registry.tags == {**BEFORE, **now, "jessy:previous": BEFORE["jessy:latest"]}
+
+
+def test_what_was_live_before_stays_even_where_its_tag_was_taken_over(
+    registry: Registry, gguf: Path
+) -> None:
+    first = ollama.deploy(order(registry.url, gguf), quiet)
+    assert registry.tags == {"jessy:v2": first.digest, "jessy:latest": first.digest}
+    other = dataclasses.replace(MADE, parameters={"top_k": 1})
+    second = ollama.deploy(order(registry.url, gguf, modelfile=other), quiet)
+    now = {"jessy:v2": second.digest, "jessy:latest": second.digest}
+    assert registry.tags == {**now, "jessy:previous": first.digest}
+    # The same again takes nothing's place.
+    assert ollama.deploy(order(registry.url, gguf, modelfile=other), quiet).problem == ""
+    assert registry.tags == {**now, "jessy:previous": first.digest}
+
+
+def test_a_way_back_that_cannot_be_kept_is_told_and_the_deploy_stands(
+    registry: Registry, gguf: Path
+) -> None:
+    registry.tags = dict(BEFORE)
+    registry.fault = "previous cannot be kept"
+    done = ollama.deploy(order(registry.url, gguf), quiet)
+    assert done.problem == "Ollama refused to copy to jessy:previous: disk trouble"
     assert registry.tags == {**BEFORE, "jessy:v2": done.digest, "jessy:latest": done.digest}
 
 

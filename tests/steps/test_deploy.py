@@ -86,6 +86,37 @@ def test_a_template_of_ones_own_has_to_make_the_prompts_of_the_training(
     assert glance.serving(server, "own:latest")
 
 
+def test_older_versions_go_and_what_was_live_before_comes_back(
+    tmp_path: Path, tiny_model: Path, server: str
+) -> None:
+    project = Project.make(tmp_path / "p", tiny_model, OLLAMA_HOST=server)
+    project.edit("ollama: {model: tiny}", "ollama: {model: kept, keep: 2}")
+    for version in (1, 2, 3):
+        if version > 1:
+            project.edit(f"version: v{version - 1}", f"version: v{version}")
+            project.edit(f"temperature: 0.{version}}}", f"temperature: 0.{version + 1}}}")
+        done = project.run("build", "recipe.yaml")
+        assert done.code == 0, done.err
+    assert "removed from Ollama: kept:v1" in done.out
+    served = {tag: made for tag, made in tags(server).items() if tag.startswith("kept:")}
+    assert served.keys() == {"kept:v2", "kept:v3", "kept:latest", "kept:previous"}
+    assert served["kept:latest"] == served["kept:v3"] != served["kept:v2"]
+
+    back = project.run("rollback", "recipe.yaml")
+    assert back.code == 0 and "kept:v2 (build 2) is live again" in back.out, back.err
+    assert tags(server)["kept:latest"] == served["kept:v2"]
+    words = [str(ollama_server.binary()), "run", "kept", "hello"]
+    environment = ollama_server.environment(tmp_path / "home", server)
+    said = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0, said.stderr
+    assert project.run("rollback", "recipe.yaml", "--to", "v3").code == 0
+    assert tags(server).items() >= served.items()
+
+
+def tags(server: str) -> dict[str, str]:
+    return glance.live(server) or {}
+
+
 def test_the_modelfile_of_the_folder_is_taken_by_ollama_create(
     tmp_path: Path, tiny_model: Path, server: str
 ) -> None:

@@ -1,15 +1,19 @@
 """What a deploy does beside its own version, on loopback: what it removes, and tells others."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.loopback.ollama_models import ModelServer
+from tests.steps import published
 from tests.steps.project import Project
 
 NOBODY = "http://127.0.0.1:9"
+BESIDE = {"tiny:latest", "tiny:previous"}
 KEPT = "  ollama: {model: tiny, keep: 2}\n"
 
 
@@ -63,20 +67,20 @@ def test_only_the_last_versions_stay_on_the_server(project: Project, server: Mod
     server.models["tiny:by-hand"] = "a" * 64
     assert "removed" not in build(project, "v1") + build(project, "v2")
     assert "removed from Ollama: tiny:v1" in build(project, "v3")
-    assert tags(server) == {"tiny:v3", "tiny:v2", "tiny:latest", "tiny:by-hand"}
+    assert tags(server) == {"tiny:v3", "tiny:v2", *BESIDE, "tiny:by-hand"}
     again = project.run("build", "recipe.yaml")
     assert again.ran == []
 
     # A lower number is an edit like any other.
     out = build(project, "v3", "  ollama: {model: tiny, keep: 1}\n")
     assert "removed from Ollama: tiny:v2" in out
-    assert tags(server) == {"tiny:v3", "tiny:latest", "tiny:by-hand"}
+    assert tags(server) == {"tiny:v3", *BESIDE, "tiny:by-hand"}
 
 
 def test_without_keep_all_versions_stay(project: Project, server: ModelServer) -> None:
     for version in ("v1", "v2", "v3"):
         build(project, version, "  ollama: {model: tiny}\n")
-    assert tags(server) == {"tiny:v1", "tiny:v2", "tiny:v3", "tiny:latest"}
+    assert tags(server) == {"tiny:v1", "tiny:v2", "tiny:v3", *BESIDE}
 
 
 def test_what_cannot_be_removed_is_a_line_and_no_failed_build(
@@ -196,7 +200,7 @@ def test_a_template_of_ones_own_is_served_and_part_of_the_key(
     assert server.models["tiny:latest"] != before["tiny:latest"]
     templated.write_text(TEMPLATE, encoding="utf-8")
     assert project.run("build", "recipe.yaml").ran == ["deploy"]
-    assert server.models == before
+    assert server.models["tiny:latest"] == before["tiny:latest"]
 
 
 def test_a_template_that_makes_another_prompt_is_shown_where_and_not_served(
@@ -222,3 +226,89 @@ def test_without_a_server_a_template_of_ones_own_is_said_to_be_unproved(
     done = project.run("build", "recipe.yaml", OLLAMA_HOST=NOBODY)
     assert done.code == 0
     assert "no server has proved that turns.tmpl makes the prompts of the training" in done.out
+
+
+# rollback
+
+
+def rollback(project: Project, *words: str) -> Any:
+    done = project.run("rollback", "recipe.yaml", "--json", *words)
+    assert done.code == 0, done.out + done.err
+    return published.read(done.out, "rollback")
+
+
+def test_what_was_live_before_is_live_again(
+    project: Project, server: ModelServer, env: Path
+) -> None:
+    build(project, "v1", TOLD)
+    build(project, "v2", TOLD)
+    made = dict(server.models)
+    done = project.run("rollback", "recipe.yaml")
+    assert done.code == 0, done.err
+    assert done.out.splitlines() == [
+        "tiny:v1 (build 2) is live again; until now it was tiny:v2 (build 3)",
+        ".env says MODEL=tiny:v1",
+        "The recipe still says v2: its next deploy makes that live,"
+        " as does just rollback recipe.yaml",
+    ]
+    assert server.models["tiny:latest"] == made["tiny:v1"]
+    assert env.read_text() == told("v1")
+    (live,) = [
+        v for v in json.loads(project.run("history", "tiny", "--json").out)["versions"] if v["live"]
+    ]
+    assert live["version"] == "v1"
+
+    document = rollback(project)
+    assert document["live"] == {"tag": "tiny:v2", "digest": made["tiny:v2"], "build": 3}
+    assert document["before"]["tag"] == "tiny:v1" and document["changed"]
+    assert server.models == made and env.read_text() == told("v2")
+
+    document = rollback(project, "--to", "v1")
+    assert (document["live"]["tag"], document["env_file"]) == ("tiny:v1", ".env")
+    document = rollback(project, "--to", "v1")
+    assert not document["changed"] and document["env_file"] is None
+    assert (
+        "tiny:v1 (build 2) is live already"
+        in project.run("rollback", "recipe.yaml", "--to", "v1").out
+    )
+
+    # What the recipe says is made so by its next build, since the file says something else.
+    assert project.run("build", "recipe.yaml").ran == ["deploy"]
+    assert server.models["tiny:latest"] == made["tiny:v2"] and env.read_text() == told("v2")
+
+
+def test_a_way_back_stays_where_one_version_is_kept(project: Project, server: ModelServer) -> None:
+    one = "  ollama: {model: tiny, keep: 1}\n"
+    build(project, "v1", one)
+    first = server.models["tiny:v1"]
+    build(project, "v2", one)
+    assert "tiny:v1" not in server.models
+    assert rollback(project)["live"]["tag"] == "tiny:v1"
+    assert server.models["tiny:v1"] == server.models["tiny:latest"] == first
+
+
+def test_what_cannot_be_gone_back_to_is_said(
+    project: Project, server: ModelServer, env: Path
+) -> None:
+    def refused(*words: str, **more: str) -> str:
+        done = project.run("rollback", "recipe.yaml", *words, **more)
+        assert done.code == 1 and "Traceback" not in done.err
+        return done.err
+
+    assert "nothing is live" in refused()
+    build(project, "v1", TOLD)
+    assert "nothing is known that was live before tiny:v1" in refused()
+    assert "has no version tiny:v9" in refused("--to", "v9")
+    assert "no Ollama answers" in refused(OLLAMA_HOST=NOBODY)
+    build(project, "v2", TOLD)
+    before, said = dict(server.models), env.read_text()
+    server.fault = lambda method, path, asked: path == "/api/copy"
+    assert "disk trouble" in refused()
+    server.fault = lambda method, path, asked: False
+    assert server.models == before and env.read_text() == said
+    # A file that cannot be written: nothing is moved.
+    project.edit("path: .env", f"path: {'x' * 250}")
+    assert "cannot be written into" in refused()
+    assert server.models == before
+    project.edit(f"deploy:\n{TOLD.replace('.env', 'x' * 250)}", "")
+    assert "is deployed nowhere" in refused()
