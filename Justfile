@@ -57,6 +57,10 @@ review recipe *flags: _install
 export recipe *flags: _install
     @{{ jessy }} export "$@"
 
+# Make the version live again in Ollama that was live before, or a certain one: --to v1
+rollback recipe *flags: _install
+    @{{ jessy }} rollback "$@"
+
 # Remove from the store what no recent build, lock or live model needs: just gc --dry-run
 gc *flags: _install
     @{{ jessy }} gc "$@"
@@ -106,7 +110,7 @@ docs: _install
     {{ jessy }} schema missing > schemas/missing.schema.json
     {{ jessy }} schema diff > schemas/diff.schema.json
     {{ jessy }} schema lock > schemas/lock.schema.json
-    for name in why status overview history show review export gc bases; do {{ jessy }} schema $name > schemas/$name.schema.json; done
+    for name in why status overview history show review export rollback gc bases; do {{ jessy }} schema $name > schemas/$name.schema.json; done
     .venv/bin/python -m tests.recipe.errors_page
 
 _lint: _install_dev

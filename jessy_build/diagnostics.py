@@ -93,13 +93,13 @@ def _excerpt(line: str, span: Span) -> list[str]:
     shown = line[start : start + WIDEST].replace("\t", " ").rstrip()
     before = "…" if start else ""
     after = "…" if start + WIDEST < len(line) else ""
-    margin = " " * (_width(before) + _width(line[start:first]))
-    carets = "^" * max(1, _width(line[first : min(last, start + WIDEST)]))
+    margin = " " * (width(before) + width(line[start:first]))
+    carets = "^" * max(1, width(line[first : min(last, start + WIDEST)]))
     number = f"{span.line:4}"
     return [f"{number} | {before}{shown}{after}", f"{' ' * len(number)} | {margin}{carets}"]
 
 
-def _width(text: str) -> int:
+def width(text: str) -> int:
     """Columns of a terminal: carets must stand under Turkish letters and emoji alike."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     joined = sum(unicodedata.category(letter) in ("Mn", "Me", "Cf") for letter in text)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jessy_build.commands import COMMANDS, named
+from tests.loopback.ollama_models import ModelServer
 from tests.steps.project import REPOSITORY, SIGINT, Project, Ran
 
 OTHER = "train.lora.rank=2"
@@ -79,6 +80,9 @@ REFUSED = {
     "diff HEAD~1:recipe.yaml recipe.yaml": 1,
     "review nothing.yaml": 2,
     "review recipe.yaml --scale 0.5": 1,
+    "rollback nothing.yaml": 2,
+    "rollback recipe.yaml": 1,
+    "rollback recipe.yaml --to v0": 1,
     "why nothing.yaml": 1,
     "why recipe.yaml nope": 1,
     "why recipe.yaml --variant nope": 1,
@@ -147,8 +151,18 @@ def test_every_example_works_as_printed_where_the_recipe_it_names_was_built(
     for name in COMMANDS:
         words = named(name).EXAMPLE.removeprefix("jessy ")
         words = words.replace(" --open", "").partition(" >")[0]
-        done = said(project, words) if name != "review" else interrupted(project, words)
+        if name == "rollback":
+            done = rolled_back(project, words)
+        else:
+            done = said(project, words) if name != "review" else interrupted(project, words)
         assert done.code == 0, f"jessy {words}\n{done.out}{done.err}"
+
+
+def rolled_back(project: Project, words: str) -> Ran:
+    """Where a server has something to go back to."""
+    with ModelServer() as server:
+        server.models = {"tiny:latest": "b" * 64, "tiny:v1": "b" * 64, "tiny:previous": "a" * 64}
+        return said(project, words, OLLAMA_HOST=server.url)
 
 
 def test_without_a_word_the_help_is_shown(tmp_path: Path) -> None:

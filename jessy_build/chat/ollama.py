@@ -32,7 +32,7 @@ def ollama_template(chat: Chat) -> OllamaTemplate:
         raise StepError(
             "no Ollama TEMPLATE is known for this chat template",
             hint=f"known are those that write {', '.join(f.marker for f in FAMILIES)}; "
-            "set modelfile.template to a text of your own",
+            "set modelfile.template to a file of your own",
         )
     system = _own_system(chat, family)
     for shape in SHAPES:

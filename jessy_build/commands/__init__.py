@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("init", "check", "preview", "plan", "build", "diff", "chat", "status", "why", "history"),
-    *("review", "show", "export", "gc", "report", "bases", "doctor", "schema"),
+    *("review", "show", "export", "rollback", "gc", "report", "bases", "doctor", "schema"),
 )
 """In the order of the help page, which is the order in which a new user needs them."""
 

@@ -16,7 +16,9 @@ def options(sub: argparse.ArgumentParser, *, optional: bool = False, scale: bool
     sub.add_argument("recipe", metavar="RECIPE", nargs="?" if optional else None)
     set_option(sub)
     variant_option(sub)
-    if scale:
+    if not scale:
+        sub.set_defaults(scale=None)
+    else:
         sub.add_argument(
             "--scale",
             type=_share,

@@ -13,7 +13,8 @@ HELP = "print the JSON schema of recipes (for editors), of locks, or of what --j
 EXAMPLE = "jessy schema > recipe.schema.json"
 NAMES = (
     *("recipe", "lock", "preview", "plan", "plans", "compared", "missing", "diff"),
-    *("why", "status", "overview", "history", "show", "review", "export", "gc", "bases"),
+    *("why", "status", "overview", "history", "show", "review", "export", "rollback", "gc"),
+    "bases",
 )
 """As `steps/schemas` has them; a test compares, since help must not load the recipe language."""
 

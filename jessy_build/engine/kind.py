@@ -1,6 +1,6 @@
 """What a kind of step must offer. The engine calls these and knows nothing else of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,6 +41,8 @@ class Job:
     budget: Budget
     """All steps of a build share it: what may cost something is set aside there before."""
     settings: Settings
+    former: Callable[[], Iterable[Artifact]]
+    """What steps of this kind have made before, for whatever recipe; the newest first."""
     emit: "Callable[[Event], None]"
     cancelled: Callable[[], bool]
 

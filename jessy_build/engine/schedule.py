@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from jessy_build.diagnostics import StepError
@@ -187,6 +188,7 @@ class Scheduler:
                 pools=self.pools,
                 budget=self.budget,
                 settings=self.settings,
+                former=partial(self.store.ledger.artifacts, step.kind),
                 emit=self.emit,
                 cancelled=self.cancel.is_set,
             )

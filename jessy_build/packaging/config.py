@@ -77,7 +77,5 @@ class Config(Strict):
 
     parameters: Parameters = Parameters()
     """How the served model samples."""
-    template: Literal["auto"] = "auto"
-    """Derived from the chat template of the training, and proved equal on the server."""
     messages: tuple[Turn, ...] = ()
     """Turns that stand before every conversation, as an example to follow."""

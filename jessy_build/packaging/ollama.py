@@ -5,21 +5,18 @@ and gives an answer is the candidate copied over the live tags.
 """
 
 import ast
-import ipaddress
-import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import SplitResult
 
 from jessy_build import digest
-from jessy_build.diagnostics import StepError
-from jessy_build.packaging import glance
+from jessy_build.diagnostics import StepError, width
+from jessy_build.packaging import glance, live
+from jessy_build.packaging.ollama_server import QUICK_SECONDS, Server, refused
 
 if TYPE_CHECKING:
     from jessy_build.packaging.modelfile import Modelfile
@@ -27,23 +24,10 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int | None, str], None]
 """Done, total (None when nobody can know), and what the server is doing."""
 
-QUICK_SECONDS = 30.0
-PATIENT_SECONDS = 600.0
-"""Between two lines of an answer: quantising and loading a large model are silent for long."""
 TEST_TOKENS = 16
 
 _MODEL = re.compile(r"(?:[A-Za-z0-9_][\w.-]{0,79}/)?[A-Za-z0-9_][\w.-]{0,79}", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][\w.-]{0,79}", re.ASCII)
-
-_HINTS: Mapping[str, str] = {
-    "quantization is only supported": "export the GGUF as f16, or leave deploy.ollama.quantize out",
-    "unsupported quantization type": "Ollama quantises to q8_0, q4_K_M and q4_K_S",
-    "unsupported architecture": "this server cannot run the base; a newer Ollama may",
-    "no space left": "make room where Ollama keeps its models, then build again",
-    "template error": "the chat template of the base gave a template that Ollama cannot read",
-    "requires a newer version": "update Ollama, then build again",
-    "requires more system memory": "free memory, or choose a smaller base or modelfile num_ctx",
-}
 
 
 class Turn(Protocol):
@@ -66,6 +50,8 @@ class Deployment:
     """Conversations, and the text that the training's template makes of them."""
     bos: str = ""
     """The text of the token that the server puts in front by itself."""
+    template_file: str | None = None
+    """As the recipe names it; None where the template was derived."""
     quantize: str | None = None
     allow_remote: bool = False
 
@@ -78,6 +64,8 @@ class Deployed:
     server_version: str
     answer: str
     """What the model said to the first of the expected prompts."""
+    problem: str = ""
+    """Why what was live before is not kept for a way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +89,7 @@ class Served:
 
 def show(host: str, tag: str, *, allow_remote: bool) -> Served:
     """StepError when nobody answers there, or the model is not known."""
-    server = _Server(host, allow_remote=allow_remote)
+    server = Server(host, allow_remote=allow_remote)
     if glance.version(host, QUICK_SECONDS) is None:
         raise StepError(f"no Ollama answers at {host}", hint="start it: ollama serve")
     tag = tag if ":" in tag else f"{tag}:latest"
@@ -150,8 +138,8 @@ def _parameters(text: str) -> dict[str, Any]:
 
 def deploy(order: Deployment, progress: Progress) -> Deployed:
     started = time.monotonic()
-    server = _Server(order.host, allow_remote=order.allow_remote)
-    live, latest, candidate = _tags(order)
+    server = Server(order.host, allow_remote=order.allow_remote)
+    tag, latest, candidate = _tags(order)
     running = glance.version(order.host, QUICK_SECONDS)
     if running is None:
         raise StepError(f"no Ollama answers at {order.host}", hint="start it: ollama serve")
@@ -160,13 +148,13 @@ def deploy(order: Deployment, progress: Progress) -> Deployed:
         _create(server, candidate, blob, order, progress)
         _prove_prompts(server, candidate, order)
         answer = _one_answer(server, candidate, order)
-        made = _digests(server)[candidate]
-        _promote(server, candidate, tuple(dict.fromkeys((live, latest))), made)
+        made = server.digests()[candidate]
+        problem = live.promote(server, candidate, tuple(dict.fromkeys((tag, latest))), made)
     finally:
         # The server may be gone; what was wrong is in the error that is on its way already.
         with suppress(StepError):
             server.delete(candidate)
-    return Deployed(live, made, time.monotonic() - started, running, answer)
+    return Deployed(tag, made, time.monotonic() - started, running, answer, problem)
 
 
 def _tags(order: Deployment) -> tuple[str, str, str]:
@@ -178,7 +166,7 @@ def _tags(order: Deployment) -> tuple[str, str, str]:
     return f"{order.model}:{order.version}", f"{order.model}:latest", f"{order.model}:{candidate}"
 
 
-def _upload(server: "_Server", path: Path, progress: Progress) -> str:
+def _upload(server: "Server", path: Path, progress: Progress) -> str:
     size = path.stat().st_size
     progress(0, size, "hashing the model")
     name = f"sha256:{digest.of_file(path)}"
@@ -188,14 +176,20 @@ def _upload(server: "_Server", path: Path, progress: Progress) -> str:
 
 
 def _create(
-    server: "_Server", candidate: str, blob: str, order: Deployment, progress: Progress
+    server: Server, candidate: str, blob: str, order: Deployment, progress: Progress
 ) -> None:
     last = ""
-    for line in server.stream("POST", "/api/create", _create_body(candidate, blob, order)):
-        if "error" in line:
-            raise _refused("create the model", line["error"])
-        last = str(line.get("status", ""))
-        progress(int(line.get("completed") or 0), line.get("total"), last)
+    try:
+        for line in server.stream("POST", "/api/create", _create_body(candidate, blob, order)):
+            if "error" in line:
+                raise refused("create the model", line["error"])
+            last = str(line.get("status", ""))
+            progress(int(line.get("completed") or 0), line.get("total"), last)
+    except StepError as error:
+        if order.template_file and "template" in error.problem:
+            hint = f"mend {order.template_file}, or write modelfile.template: auto"
+            raise StepError(error.problem, hint=hint) from error
+        raise
     # Errors come under HTTP 200 too, and a dying server just ends the stream.
     if last != "success":
         raise StepError(
@@ -223,7 +217,7 @@ def _create_body(candidate: str, blob: str, order: Deployment) -> dict[str, Any]
     return {key: value for key, value in said.items() if value not in (None, [], {})}
 
 
-def _prove_prompts(server: "_Server", candidate: str, order: Deployment) -> None:
+def _prove_prompts(server: "Server", candidate: str, order: Deployment) -> None:
     """Character by character: a prompt the model was never trained on makes it another model."""
     if not order.expected_prompts:
         raise ValueError("at least one expected prompt is needed to prove a deployment")
@@ -247,30 +241,53 @@ def _prove_prompts(server: "_Server", candidate: str, order: Deployment) -> None
             )
         fits = {True: (order.bos + sent,), False: (sent,), None: (sent, order.bos + sent)}
         if expected not in fits[adds_bos]:
-            raise _another_prompt(expected, fits[adds_bos][0])
+            raise _another_prompt(expected, fits[adds_bos][0], order.template_file)
 
 
-def _adds_bos(server: "_Server", candidate: str) -> bool | None:
+def _adds_bos(server: "Server", candidate: str) -> bool | None:
     """Whether the server puts a BOS in front, as the GGUF tells it; None when it does not tell."""
     shown = server.ask("/api/show", {"model": candidate}, what="show the model")
     adds = shown.get("model_info", {}).get("tokenizer.ggml.add_bos_token")
     return adds if isinstance(adds, bool) else None
 
 
-def _another_prompt(expected: str, sent: str) -> StepError:
+def _another_prompt(expected: str, sent: str, template_file: str | None) -> StepError:
     at = next(
         (i for i, (a, b) in enumerate(zip(expected, sent, strict=False)) if a != b),
         min(len(expected), len(sent)),
     )
-    near = slice(max(0, at - 20), at + 30)
+    start = max(0, at - BEFORE)
+    before = ("…" if start else "") + _escaped(expected[start:at])
+    named = f"{template_file}: " if template_file else ""
     return StepError(
-        "Ollama would send the model another prompt than it was trained on: at character "
-        f"{at + 1} the training has {expected[near]!r}, Ollama {sent[near]!r}",
-        hint="choose base.chat_template: chatml | gemma | llama3, which Ollama renders alike",
+        f"{named}Ollama would send the model another prompt than it was trained on, from character "
+        f"{at + 1} on:\n"
+        f"  training  {before}{_ahead(expected, at)}\n"
+        f"  Ollama    {before}{_ahead(sent, at)}\n"
+        f"            {' ' * width(before)}^",
+        hint=f"mend {template_file}, or write modelfile.template: auto"
+        if template_file
+        else "choose base.chat_template: chatml | gemma | llama3, which Ollama renders alike",
     )
 
 
-def _one_answer(server: "_Server", candidate: str, order: Deployment) -> str:
+BEFORE, AHEAD = 24, 40
+"""Characters that are shown of a prompt, around the first that differs."""
+
+
+def _ahead(text: str, at: int) -> str:
+    shown = _escaped(text[at : at + AHEAD])
+    return shown + ("…" if len(text) > at + AHEAD else "") if shown else "(ends here)"
+
+
+def _escaped(text: str) -> str:
+    """On one line, with line ends and tabs as one writes them."""
+    for sign, written in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        text = text.replace(sign, written)
+    return text
+
+
+def _one_answer(server: "Server", candidate: str, order: Deployment) -> str:
     messages, _ = order.expected_prompts[0]
     answer = server.ask(
         "/api/chat",
@@ -291,165 +308,5 @@ def _one_answer(server: "_Server", candidate: str, order: Deployment) -> str:
     return text
 
 
-def _promote(server: "_Server", candidate: str, targets: tuple[str, ...], made: str) -> None:
-    """All targets or none: the old ones are kept aside until the last copy is made."""
-    before = _digests(server)
-    kept = {target: f"{target}-before" for target in targets if target in before}
-    try:
-        for target, aside in kept.items():
-            server.copy(target, aside)
-        try:
-            for target in targets:
-                server.copy(candidate, target)
-            after = _digests(server)
-            if wrong := [target for target in targets if after.get(target) != made]:
-                raise StepError(f"Ollama did not take over {', '.join(wrong)}")
-        except BaseException:
-            _put_back(server, targets, kept)
-            raise
-    finally:
-        for aside in kept.values():
-            with suppress(StepError):
-                server.delete(aside)
-
-
-def _put_back(server: "_Server", targets: tuple[str, ...], kept: Mapping[str, str]) -> None:
-    for target in targets:
-        with suppress(StepError):
-            if target in kept:
-                server.copy(kept[target], target)
-            else:
-                server.delete(target)
-
-
-def _digests(server: "_Server") -> dict[str, str]:
-    listed = server.get("/api/tags", what="list its models")
-    return {m["name"]: m["digest"] for m in listed.get("models") or ()}
-
-
 def _plain(messages: Iterable[Turn]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
-
-
-class _Server:
-    """Ollama's HTTP API, one connection a request. Redirects are never followed."""
-
-    def __init__(self, host: str, *, allow_remote: bool) -> None:
-        self.host = host
-        self.url = glance.split(host)
-        if not allow_remote and not _is_loopback(self.url):
-            raise StepError(
-                f"{host} is not this machine, and nothing names it as the place to deploy to",
-                hint="set OLLAMA_HOST to it to allow that",
-            )
-
-    def get(self, path: str, *, what: str) -> dict[str, Any]:
-        with self._answer("GET", path, None, QUICK_SECONDS, what) as response:
-            return _object(response.read())
-
-    def ask(self, path: str, body: Mapping[str, Any], *, what: str) -> dict[str, Any]:
-        with self._answer("POST", path, body, PATIENT_SECONDS, what) as response:
-            return _object(response.read())
-
-    def stream(self, method: str, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        with self._answer(method, path, body, PATIENT_SECONDS, "create the model") as response:
-            while line := response.readline():
-                if line.strip():
-                    yield _object(line)
-
-    def copy(self, source: str, destination: str) -> None:
-        body = {"source": source, "destination": destination}
-        with self._answer("POST", "/api/copy", body, QUICK_SECONDS, f"copy to {destination}") as r:
-            r.read()
-
-    def delete(self, tag: str) -> None:
-        body = {"model": tag}
-        with self._answer("DELETE", "/api/delete", body, QUICK_SECONDS, f"delete {tag}") as r:
-            r.read()
-
-    def has_blob(self, name: str) -> bool:
-        connection = _connect(self.url, QUICK_SECONDS)
-        with _talking(self.host, connection, "look for the model file"):
-            connection.request("HEAD", f"{self.url.path}/api/blobs/{name}")
-            return connection.getresponse().status == 200
-
-    def put_blob(self, name: str, path: Path, sent: Callable[[int], None]) -> None:
-        what = "take the model file"
-        connection = _connect(self.url, PATIENT_SECONDS)
-        headers = {"Content-Length": str(path.stat().st_size)}
-        with _talking(self.host, connection, what):
-            # It may have said why before it hung up; if not, reading raises.
-            with suppress(BrokenPipeError, ConnectionResetError):
-                connection.request(
-                    "POST", f"{self.url.path}/api/blobs/{name}", _pieces(path, sent), headers
-                )
-            _checked(connection.getresponse(), what)
-
-    @contextmanager
-    def _answer(
-        self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float, what: str
-    ) -> Iterator[HTTPResponse]:
-        connection = _connect(self.url, timeout)
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if data else {}
-        with _talking(self.host, connection, what):
-            connection.request(method, f"{self.url.path}{path}", data, headers)
-            yield _checked(connection.getresponse(), what)
-
-
-@contextmanager
-def _talking(host: str, connection: HTTPConnection, what: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, HTTPException, ValueError) as error:
-        raise StepError(
-            f"Ollama at {host} broke off when asked to {what} ({error or type(error).__name__})",
-            hint="look at the log of `ollama serve`, then build again",
-        ) from error
-    finally:
-        connection.close()
-
-
-def _pieces(path: Path, sent: Callable[[int], None]) -> Iterator[bytes]:
-    done = 0
-    with path.open("rb") as file:
-        while chunk := file.read(digest.CHUNK):
-            yield chunk
-            done += len(chunk)
-            sent(done)
-
-
-def _checked(response: HTTPResponse, what: str) -> HTTPResponse:
-    if response.status in (200, 201):
-        return response
-    words = response.read(1 << 16).decode("utf-8", "replace")
-    with suppress(ValueError):
-        words = str(_object(words)["error"])
-    raise _refused(what, words or f"HTTP {response.status}")
-
-
-def _refused(what: str, words: str) -> StepError:
-    hint = next((hint for part, hint in _HINTS.items() if part in words.lower()), "")
-    return StepError(f"Ollama refused to {what}: {words}", hint=hint)
-
-
-def _object(data: str | bytes) -> dict[str, Any]:
-    value = json.loads(data)
-    if not isinstance(value, dict):
-        raise ValueError("the answer is no JSON object")
-    return value
-
-
-def _connect(url: SplitResult, timeout: float) -> HTTPConnection:
-    kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
-    return kind(url.hostname or "", url.port, timeout=timeout)
-
-
-def _is_loopback(url: SplitResult) -> bool:
-    name = url.hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

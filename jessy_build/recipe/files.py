@@ -74,6 +74,8 @@ class Files:
     """What a judge is asked, where the recipe has one."""
     evaluate_prompts: tuple[EvalPrompt, ...] = ()
     chat_template_text: str | None = None
+    go_template: str | None = None
+    """When `modelfile.template` is a file."""
     chat_templates: dict[str, str] = field(default_factory=dict)
     """Of teachers that name a file."""
     incomplete: set[str] = field(default_factory=set)
@@ -85,6 +87,8 @@ class Files:
     folders: set[Path] = field(default_factory=set)
     """Every folder that was looked through for sources: a new file changes its times."""
     base_path: Found | None = None
+    env_file: Path | None = None
+    """Where the name of the live model is written."""
     digests: dict[str, str] = field(default_factory=dict)
     named: set[Path] = field(default_factory=set)
     """Every file as it is named, which may be a link to one of `digests`."""
@@ -137,6 +141,7 @@ def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> File
     _open_chat_templates(files)
     _open_base(files)
     _open_evaluation(files)
+    _place_env_file(files)
     return files
 
 
@@ -303,6 +308,25 @@ def _open_chat_templates(files: Files) -> None:
         if isinstance(teacher, mlx.Config):
             text = _chat_template(files, ("teachers", name), teacher.chat_template)
             files.chat_templates.update({name: text} if text else {})
+    if recipe.modelfile.template != "auto":
+        _open_go_template(files, recipe.modelfile.template)
+
+
+def _open_go_template(files: Files, named: str) -> None:
+    """Whether it is well formed, and makes the right prompts, only a server can tell."""
+    place = ("modelfile", "template")
+    if (read := _text(files, place, named, limit=templates.MAX_TEMPLATE)) is None:
+        return
+    files.go_template = read[1]
+    if not read[1].strip():
+        problem = f"'{named}' holds no template"
+        hint = "template: auto derives one from the chat template of the training"
+        files.problems.append(
+            Diagnostic(EMPTY, files.span(place), ".".join(place), problem, hint=hint)
+        )
+
+
+EMPTY = code("R306", "a template for Ollama is empty")
 
 
 def _chat_template(files: Files, block: Place, named: str | None) -> str | None:
@@ -342,6 +366,32 @@ def _open_base(files: Files) -> None:
         return
     want = "folder" if parsed.kind == "path" else "file"
     files.base_path = _found(files, ("base", "model"), parsed.fields["path"], want)
+
+
+def _place_env_file(files: Files) -> None:
+    """Last, when all is known that the recipe reads."""
+    deploy = files.recipe.deploy
+    if deploy is None or deploy.env_file is None:
+        return
+    place = ("deploy", "env_file", "path")
+    span, text = files.span(place), deploy.env_file.path
+    try:
+        found = paths.to_write(text, files.folder(span), files.ground)
+    except PathProblem as refusal:
+        files.problems.append(merge.diagnostic(refusal, span, ".".join(place)))
+        return
+    path = found.path.resolve()
+    read = {named.resolve() for named in files.named}
+    if path in read or path.name.endswith((paths.LOCK_ENDING, paths.REVIEW_ENDING)):
+        problem = f"'{text}' is a file of the recipe's own, which no deploy writes into"
+        told = Diagnostic(OWN_FILE, span, ".".join(place), problem, expected=ENV)
+        files.problems.append(told)
+        return
+    files.env_file = found.path
+
+
+ENV = "a file that other programs read, such as .env"
+OWN_FILE = code("R305", "a deploy would write into a file of the recipe")
 
 
 def _open_evaluation(files: Files) -> None:

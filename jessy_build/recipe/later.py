@@ -38,17 +38,8 @@ LATER: Mapping[str, Later] = {
         "deploy the adapter alone",
         "write kind: fused; the adapter lies beside the model, in the folder adapter/",
     ),
-    "modelfile.template=*": Later(
-        "take a template from a file", "write template: auto, and base.chat_template for another"
-    ),
     "deploy.ollama.quantize=auto": Later(
         "choose how far to quantise", "try q8_0 first, then q4_K_M, and compare the answers"
-    ),
-    "deploy.ollama.keep": Later(
-        "remove versions from an Ollama server", "remove them with: ollama rm name:version"
-    ),
-    "deploy.env_file": Later(
-        "write the model's name into a file", "write it there yourself: it is deploy.ollama.model"
     ),
     "evaluate.compare_with": Later(
         "compare with anything but the base", "read both reports beside each other"

@@ -428,10 +428,10 @@ class Export(Config):
 class Modelfile(serving.Config):
     """What Ollama is told about the model."""
 
-    # Wider than what the packaging can do: `later` refuses the rest.
-    template: Literal["auto"] | File = "auto"  # type: ignore[assignment]
-    """`auto`: derived from the chat template of the training, and proved equal on the server.
-    Or the path of a file in Ollama's own template language."""
+    template: Literal["auto"] | File = "auto"
+    """`auto`: derived from the chat template of the training. Or the path of a file in Ollama's
+    own template language (Go's), taken as it stands, its last line end too. Either is proved on the
+    server: it has to make the very prompts that the model was trained on."""
 
 
 class Ollama(Config):
@@ -442,15 +442,18 @@ class Ollama(Config):
     quantize: Literal["f16", "q8_0", "q4_K_M", "q4_K_S", "auto"] | None = None
     """Ollama stores the weights smaller; `auto`: as small as keeps what was trained.
     Default: as they were exported."""
-    keep: Whole | None = Field(default=None, exclude=True)
-    """Versions that stay on the server; older ones are removed there. Default: all."""
+    keep: Whole | None = None
+    """Versions of this model that stay on the server: after each deploy older ones are removed
+    there, if builds of this store made them and they are not live. Default: all."""
 
 
 class EnvFile(Config):
-    """A line `KEY=model:tag` in a file that other programs read."""
+    """A line `KEY=model:tag` in a file that other programs read. Written once the model is live in
+    Ollama: that line alone, or one more at the end. Builds of a matrix and of `--scale` write none:
+    they are tries beside the real one."""
 
     path: File
-    """The file, relative to the recipe."""
+    """The file, relative to the recipe, `.env` for example. Its folder must be there."""
     key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     """The name of the variable."""
 
@@ -460,7 +463,7 @@ class Deploy(Config):
 
     ollama: Ollama
     """Without a server there, a folder that `ollama create` takes is made all the same."""
-    env_file: EnvFile | None = Field(default=None, exclude=True)
+    env_file: EnvFile | None = None
     """A file that tells other programs which model is live."""
 
 

@@ -89,6 +89,23 @@ def resolve(text: str, folder: Folder, ground: Ground, *, want: str = "file") ->
     )
 
 
+def to_write(text: str, folder: Folder, ground: Ground) -> Found:
+    """A plain file, or a place where one can be made: PathProblem unless its folder is there."""
+    found = _inside(text, folder, ground)
+    try:
+        if found.path.exists() and not found.path.is_file():
+            raise PathProblem(MISSING, f"'{text}' is not a file", expected="a file")
+        if not found.path.parent.is_dir():
+            raise PathProblem(
+                MISSING,
+                f"there is no folder for '{text}'",
+                expected=f"a file in a folder that is there, relative to {_here(folder)}",
+            )
+    except OSError as error:
+        raise PathProblem(NOT_A_PATH, f"'{text}' cannot be looked up: {error.strerror}") from None
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """`passed_over` are names of folders that no wildcard enters; `seen` collects all others."""

@@ -87,7 +87,7 @@ class Workspace:
 
     def depends_on(self, result: "Result") -> list[Path] | None:
         """Every file and folder that a build with nothing to do rests on; None if not known."""
-        from jessy_build.steps import lock, publish
+        from jessy_build.steps import deploy, lock, publish
 
         recipe = self.loaded.recipe
         patterns = [p for t in recipe.teachers.values() if t.kind == "curated" for p in t.files]
@@ -98,6 +98,8 @@ class Workspace:
         files = self._read()
         for artifact in result.made.values():
             files |= {self.store.object(sha256) for sha256, _ in artifact.tree.values()}
+        if line := deploy.env_line(self.loaded):
+            files.add(line.path)
         # A lock that a merge has damaged is mended by the next build.
         laid_out = {*publish.places(self.folder, result.made), lock.path_of(self.loaded.path)}
         return sorted({*files, *laid_out})

@@ -1,5 +1,7 @@
 """deploy: to Ollama where a server answers, and always as a folder that `ollama create` takes."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jessy_build import chat
@@ -12,20 +14,31 @@ from jessy_build.settings import Settings
 from jessy_build.steps import gguf, items
 
 if TYPE_CHECKING:
-    from jessy_build.packaging.modelfile import Modelfile
+    from jessy_build.packaging.env_file import EnvLine
+    from jessy_build.packaging.modelfile import Modelfile as Served
+    from jessy_build.packaging.ollama import Deployed
     from jessy_build.recipe.load import LoadedRecipe
+    from jessy_build.recipe.model import Modelfile, Ollama
 
 name = "deploy"
 version = 1
 
 
+@dataclass(frozen=True)
+class Payload:
+    """What the parameters name."""
+
+    modelfile: "Modelfile"
+    env_line: "EnvLine | None"
+
+
 def expand(loaded: "LoadedRecipe") -> list[Step]:
     recipe = loaded.recipe
     ollama = recipe.deploy.ollama if recipe.deploy else None
-    params = {
-        "ollama": ollama and {"model": ollama.model, "quantize": ollama.quantize},
+    params: dict[str, Any] = {
+        "ollama": _target(ollama),
         "version": recipe.version,
-        "modelfile": recipe.modelfile.model_dump(mode="json", exclude_defaults=True),
+        "modelfile": _told(loaded),
         "system": loaded.system,
     }
     span = loaded.span_of("deploy" if recipe.deploy else "export")
@@ -36,8 +49,41 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "modelfile": params["modelfile"],
         **items.about_system(loaded),
     }
-    payload = recipe.modelfile
+    line = env_line(loaded)
+    if line and recipe.deploy and recipe.deploy.env_file:
+        said = recipe.deploy.env_file.model_dump(mode="json")
+        params["env_file"] = about["deploy.env_file"] = said
+    payload = Payload(recipe.modelfile, line)
     return [Step(name, name, version, params, needs, span=span, payload=payload, about=about)]
+
+
+def _told(loaded: "LoadedRecipe") -> dict[str, Any]:
+    """The recipe's block, with what stands in the file of its template."""
+    block = loaded.recipe.modelfile
+    said = block.model_dump(mode="json", exclude_defaults=True)
+    return said | ({"template": loaded.opened.go_template} if block.template != "auto" else {})
+
+
+def env_line(loaded: "LoadedRecipe") -> "EnvLine | None":
+    """Where the live model's name is written; a build of a matrix, or of a part, is a try."""
+    deploy, path = loaded.recipe.deploy, loaded.opened.env_file
+    if deploy is None or deploy.env_file is None or path is None or loaded.variant:
+        return None
+    from jessy_build.packaging.env_file import EnvLine
+
+    return EnvLine(path, deploy.env_file.key)
+
+
+def _target(ollama: "Ollama | None") -> dict[str, Any] | None:
+    """What is not said stands in no key, or all that was deployed before it could be said would
+    be deployed once more."""
+    if ollama is None:
+        return None
+    return {
+        "model": ollama.model,
+        "quantize": ollama.quantize,
+        **({"keep": ollama.keep} if ollama.keep else {}),
+    }
 
 
 def run(job: Job) -> Facts:
@@ -55,12 +101,17 @@ def run(job: Job) -> Facts:
     (job.out / "Modelfile").write_text(text, encoding="utf-8")
     target = job.step.params["ollama"]
     if target is None:
+        _note_unproved(job)
         return {"target": "folder", "why": "the recipe names no server"}
     host = job.settings.ollama_host
     server = glance.version(host)
     if server is None:
         job.note(f"no Ollama answers at {host}: the model is left as a folder")
+        _note_unproved(job)
         return {"target": "folder", "why": f"no Ollama answers at {host}", **target}
+    line: EnvLine | None = job.step.payload.env_line
+    if line and line.says() != f"{target['model']}:{job.step.params['version']}":
+        line.must_be_writable()
     deployed = ollama.deploy(
         ollama.Deployment(
             host=host,
@@ -68,6 +119,7 @@ def run(job: Job) -> Facts:
             version=job.step.params["version"],
             gguf=job.inputs["model"] / gguf.FILE,
             modelfile=made,
+            template_file=_template_file(job.step),
             quantize=target["quantize"],
             expected_prompts=_probes(job, talk),
             bos=talk.bos,
@@ -75,6 +127,12 @@ def run(job: Job) -> Facts:
         ),
         lambda done, total, text: job.progress(done, total, "bytes", text),
     )
+    if deployed.problem:
+        job.note(f"there is no way back to what was live before: {deployed.problem}")
+    if line and line.write(deployed.tag):
+        job.note(f"{line.path.name} says {line.key}={deployed.tag}")
+    if "keep" in target:
+        _prune(job, target, deployed)
     return {
         "target": "ollama",
         "host": host,
@@ -82,6 +140,40 @@ def run(job: Job) -> Facts:
         "digest": deployed.digest,
         "server": deployed.server_version,
     }
+
+
+def _template_file(step: Step) -> str | None:
+    named: str = step.payload.modelfile.template
+    return None if named == "auto" else named
+
+
+def _note_unproved(job: Job) -> None:
+    """A derived template is compared here as well; one from a file only a server can render."""
+    if file := _template_file(job.step):
+        job.note(f"no server has proved that {file} makes the prompts of the training")
+
+
+def ours(made: Iterable[Artifact], settings: Settings) -> list[tuple[str, str]]:
+    """Tag and digest of what these deploys put on the server that is configured now."""
+    return [
+        (str(one.facts["tag"]), str(one.facts["digest"]))
+        for one in made
+        if one.facts.get("target") == "ollama" and one.facts.get("host") == settings.ollama_host
+    ]
+
+
+def _prune(job: Job, target: Mapping[str, Any], deployed: "Deployed") -> None:
+    """The model is live already: what cannot be removed is a line, and no failed build."""
+    from jessy_build.packaging import live
+    from jessy_build.packaging.ollama_server import Server
+
+    server = Server(job.settings.ollama_host, allow_remote="OLLAMA_HOST" in job.settings.env)
+    mine = [(deployed.tag, deployed.digest), *ours(job.former(), job.settings)]
+    pruned = live.prune(server, target["model"], mine, target["keep"])
+    if pruned.removed:
+        job.note(f"removed from Ollama: {', '.join(pruned.removed)} (deploy.ollama.keep)")
+    for problem in pruned.problems:
+        job.note(f"an older version stays on the server: {problem}")
 
 
 def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
@@ -95,22 +187,25 @@ def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
         return glance.version(settings.ollama_host) is None
     if glance.version(settings.ollama_host) is None:
         return True
+    line: EnvLine | None = step.payload.env_line
+    if line and line.says() != facts["tag"]:
+        return False
     return bool(glance.serving(settings.ollama_host, facts["tag"]) == facts["digest"])
 
 
-def _modelfile(job: Job, talk: "chat.Chat") -> "Modelfile":
+def _modelfile(job: Job, talk: "chat.Chat") -> "Served":
     from jessy_build.packaging.modelfile import Message as Turn
-    from jessy_build.packaging.modelfile import Modelfile
+    from jessy_build.packaging.modelfile import Modelfile as Served
 
-    config = job.step.payload
-    template = chat.ollama_template(talk)
+    config = job.step.payload.modelfile
+    own = job.step.params["modelfile"].get("template")
     parameters: dict[str, Any] = config.parameters.given()
-    stops = dict.fromkeys((*template.stops, *parameters.get("stop", ())))
-    return Modelfile(
+    stops = dict.fromkeys((*talk.stops, *parameters.get("stop", ())))
+    return Served(
         from_=f"./{gguf.FILE}",
         parameters={**parameters, "stop": tuple(stops)},
         system=job.step.params["system"],
-        template=template.text,
+        template=chat.ollama_template(talk).text if own is None else own,
         messages=tuple(Turn(turn.role, turn.content) for turn in config.messages),
     )
 
@@ -119,7 +214,7 @@ def _probes(job: Job, talk: "chat.Chat") -> tuple[tuple[tuple[Message, ...], str
     """Conversations that the server must render exactly as the training did."""
     system = job.step.params["system"]
     first = (Message("system", system),) if system else ()
-    given = tuple(Message(turn.role, turn.content) for turn in job.step.payload.messages)
+    given = tuple(Message(turn.role, turn.content) for turn in job.step.payload.modelfile.messages)
     turns = (
         (Message("user", "sana bisi sorucam"),),
         (

@@ -79,6 +79,16 @@ def open_past(near_to: Path, env: Mapping[str, str] | None = None) -> Past:
     return Past(settings, store, frozenset(store.ledger.decisions.alive(store.root)))
 
 
+def deployed_by(digest: str, store: Store) -> Build | None:
+    """The newest build that put a model into an Ollama server, or found it there."""
+    for build in store.ledger.builds():
+        key = build.steps.get("deploy")
+        made = store.find(key) if key else None
+        if made is not None and digest and made.facts.get("digest") == digest:
+            return build
+    return None
+
+
 def others(name: str, known: Sequence[str]) -> str:
     """A hint at what was built, where something else was asked for."""
     if not known:

@@ -80,6 +80,7 @@ def _job(
         pools=gates,
         budget=budget,
         settings=workspace.settings,
+        former=tuple,
         emit=emit,
         # Ctrl-C ends the loop itself.
         cancelled=lambda: False,

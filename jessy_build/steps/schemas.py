@@ -92,6 +92,12 @@ def export() -> str:
     return _of(Document, "jessy export --json")
 
 
+def rollback() -> str:
+    from jessy_build.steps.rollback import Document
+
+    return _of(Document, "jessy rollback --json")
+
+
 def gc() -> str:
     from jessy_build.steps.gc import Document
 
@@ -140,6 +146,7 @@ SCHEMAS: Mapping[str, Callable[[], str]] = {
     "show": show,
     "review": review,
     "export": export,
+    "rollback": rollback,
     "gc": gc,
     "bases": bases,
 }

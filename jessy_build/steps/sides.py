@@ -21,6 +21,7 @@ from jessy_build.plan.step import Step
 from jessy_build.recipe.load import load
 from jessy_build.recipe.paths import is_lock
 from jessy_build.steps import STEPS, blocks, explain, lock_format, revision
+from jessy_build.steps import past as pasts
 from jessy_build.steps.blocks import Block
 from jessy_build.steps.builds import Workspace
 from jessy_build.steps.lock_format import Lock
@@ -323,7 +324,7 @@ def _ollama(name: str, tag: str, near: str, store: Store) -> Side:
 
     settings = machine.load(Path(near))
     served = ollama.show(settings.ollama_host, tag, allow_remote="OLLAMA_HOST" in settings.env)
-    build = _deployed(served.digest, store)
+    build = pasts.deployed_by(served.digest, store)
     if build is not None:
         note = f"{name} is what build:{build.id} deployed, so all that is known of it is compared"
         made = _built(name, "ollama", build, store)
@@ -333,15 +334,6 @@ def _ollama(name: str, tag: str, near: str, store: Store) -> Side:
         " known, only what the server tells"
     )
     return Side(name, "ollama", served.tag, store, None, {}, {}, {}, served=served, notes=(note,))
-
-
-def _deployed(digest: str, store: Store) -> Build | None:
-    for build in store.ledger.builds():
-        key = build.steps.get("deploy")
-        made = store.find(key) if key else None
-        if made is not None and digest and made.facts.get("digest") == digest:
-            return build
-    return None
 
 
 def _completed(side: Side, other: Side) -> Side:

@@ -6,6 +6,7 @@ It runs nothing. The real server is asked in tests/packaging and tests/steps/tes
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,10 @@ class ModelServer:
     def __init__(self) -> None:
         self.models: dict[str, str] = {}
         self.blobs: set[str] = set()
+        self.answering = "assistant"
+        """How the prompts that it renders end."""
+        self.fault: Callable[[str, str, Any], bool] = lambda method, path, asked: False
+        """Which requests are refused."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -44,6 +49,8 @@ class ModelServer:
         if path.startswith("/api/blobs/"):
             return self._blob(method, path.rpartition("/")[2])
         asked = json.loads(body) if body else {}
+        if self.fault(method, path, asked):
+            return 500, {"error": "disk trouble"}
         match method, path:
             case "GET", "/api/version":
                 return 200, {"version": VERSION}
@@ -56,7 +63,7 @@ class ModelServer:
             case "POST", "/api/show":
                 return 200, {"model_info": {"tokenizer.ggml.add_bos_token": False}}
             case "POST", "/api/chat":
-                return 200, _chat(asked)
+                return 200, _chat(asked, self.answering)
             case "POST", "/api/copy":
                 self.models[asked["destination"]] = self.models[asked["source"]]
                 return 200, {}
@@ -75,12 +82,12 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _chat(asked: Any) -> dict[str, Any]:
+def _chat(asked: Any, answering: str) -> dict[str, Any]:
     turns = "".join(
         f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in asked["messages"]
     )
     if asked.get("_debug_render_only"):
-        return {"_debug_info": {"rendered_template": turns + "<|im_start|>assistant\n"}}
+        return {"_debug_info": {"rendered_template": f"{turns}<|im_start|>{answering}\n"}}
     return {"message": {"role": "assistant", "content": "fine"}, "done": True}
 
 

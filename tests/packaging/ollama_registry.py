@@ -116,6 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
         here.created.append(body)
         if here.fault == "create is refused":
             return self._say(500, {"error": 'unsupported architecture "OwlForCausalLM"'})
+        if here.fault == "create cannot read the template":
+            return self._say(400, {"error": "template error: template: :1: unexpected EOF"})
         if here.fault == "create drops":
             return self._hang_up()
         lines: list[dict[str, Any]] = [{"status": "parsing GGUF"}]
@@ -150,6 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
         if to_live and here.fault == "gone before the copy":
             here.dead = True
             return self._hang_up()
+        if body["destination"].endswith(":previous") and here.fault == "previous cannot be kept":
+            return self._say(500, {"error": "disk trouble"})
         if to_live and here.fault == "first copy fails":
             return self._say(500, {"error": "disk trouble"})
         if to_live and body["destination"].endswith(":latest"):

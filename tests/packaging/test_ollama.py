@@ -1,5 +1,6 @@
 """A deployment is whole or it has not happened: on loopback with faults, and on a real Ollama."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -91,7 +92,7 @@ FAULTS = [
     ("create fails in the middle", "refused to create the model: quantization is only supported"),
     ("create ends early", "ended without success; its last word was 'parsing GGUF'"),
     ("create breaks off", "broke off when asked to create the model"),
-    ("another prompt", "at character .* the training has '.*assistant.*', Ollama '.*model.*'"),
+    ("another prompt", "from character .* on:\n  training .*assistant.*\n  Ollama .*model"),
     ("no proof", "does not show the prompts"),
     ("no answer", "refused to answer: model requires more system memory"),
     ("empty answer", "gives an empty answer"),
@@ -124,6 +125,31 @@ def test_a_server_that_goes_away_before_the_copy_keeps_what_is_live(
     # Back again, the next deployment finds its leftovers and ends as if nothing had been.
     registry.dead, registry.fault = False, ""
     done = ollama.deploy(order(registry.url, gguf), quiet)
+    now = {"jessy:v2": done.digest, "jessy:latest": done.digest}
+    assert registry.tags == {**BEFORE, **now, "jessy:previous": BEFORE["jessy:latest"]}
+
+
+def test_what_was_live_before_stays_even_where_its_tag_was_taken_over(
+    registry: Registry, gguf: Path
+) -> None:
+    first = ollama.deploy(order(registry.url, gguf), quiet)
+    assert registry.tags == {"jessy:v2": first.digest, "jessy:latest": first.digest}
+    other = dataclasses.replace(MADE, parameters={"top_k": 1})
+    second = ollama.deploy(order(registry.url, gguf, modelfile=other), quiet)
+    now = {"jessy:v2": second.digest, "jessy:latest": second.digest}
+    assert registry.tags == {**now, "jessy:previous": first.digest}
+    # The same again takes nothing's place.
+    assert ollama.deploy(order(registry.url, gguf, modelfile=other), quiet).problem == ""
+    assert registry.tags == {**now, "jessy:previous": first.digest}
+
+
+def test_a_way_back_that_cannot_be_kept_is_told_and_the_deploy_stands(
+    registry: Registry, gguf: Path
+) -> None:
+    registry.tags = dict(BEFORE)
+    registry.fault = "previous cannot be kept"
+    done = ollama.deploy(order(registry.url, gguf), quiet)
+    assert done.problem == "Ollama refused to copy to jessy:previous: disk trouble"
     assert registry.tags == {**BEFORE, "jessy:v2": done.digest, "jessy:latest": done.digest}
 
 
@@ -216,6 +242,35 @@ def test_without_a_prompt_nothing_is_proved_and_nothing_deployed(
 ) -> None:
     with pytest.raises(ValueError, match="at least one expected prompt"):
         ollama.deploy(order(registry.url, gguf, expected_prompts=[]), quiet)
+    assert registry.tags == {}
+
+
+def test_where_two_prompts_part_stands_under_each_other(registry: Registry, gguf: Path) -> None:
+    registry.fault = "another prompt"
+    prompts = [(ASKED, rendered(ASKED).replace("Kısa", "日本 Kısa\t"))]
+    said = order(registry.url, gguf, expected_prompts=prompts, template_file="turns.tmpl")
+    with pytest.raises(StepError) as caught:
+        ollama.deploy(said, quiet)
+    first, training, sent, caret = caught.value.problem.splitlines()
+    assert first.startswith("turns.tmpl: Ollama would send") and "from character 20 on" in first
+    assert (
+        training == r"  training  <|im_start|>system\n日本 Kısa\t ve samimi konuş.<|im_end|>\n<|im…"
+    )
+    assert sent.startswith(r"  Ollama    <|im_start|>system\nKısa ve samimi")
+    assert caret == " " * len(r"  Ollama    <|im_start|>system\n") + "^"
+    assert "turns.tmpl" in caught.value.hint
+
+    longer = order(registry.url, gguf, expected_prompts=[(ASKED, rendered(ASKED) + "日本")])
+    registry.fault = ""
+    with pytest.raises(StepError, match=r"(?s)training  ….*日本\n  Ollama .*\(ends here\)"):
+        ollama.deploy(longer, quiet)
+
+
+def test_a_template_that_the_server_cannot_read_is_named(registry: Registry, gguf: Path) -> None:
+    registry.fault = "create cannot read the template"
+    with pytest.raises(StepError, match="refused to create the model: template error") as caught:
+        ollama.deploy(order(registry.url, gguf, template_file="turns.tmpl"), quiet)
+    assert caught.value.hint == "mend turns.tmpl, or write modelfile.template: auto"
     assert registry.tags == {}
 
 

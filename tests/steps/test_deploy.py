@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jessy_build.packaging import glance
 from tests import ollama_server
 from tests.steps.project import Project
 
@@ -61,6 +62,59 @@ def test_a_build_follows_what_ollama_really_serves(
     project.edit("temperature: 0.7", "temperature: 0.2")
     back = project.run("build", "recipe.yaml", **there)
     assert back.ran == ["deploy"], "its key is stored, but Ollama serves the other one"
+
+
+def test_a_template_of_ones_own_has_to_make_the_prompts_of_the_training(
+    tmp_path: Path, tiny_model: Path, server: str
+) -> None:
+    project = Project.make(tmp_path / "p", tiny_model, OLLAMA_HOST=server)
+    project.edit("modelfile:\n", "modelfile:\n  template: turns.tmpl\n")
+    project.edit("ollama: {model: tiny}", "ollama: {model: own}")
+    right = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+    template = project.root / "turns.tmpl"
+    for wrong, said in (
+        (right + "<|im_start|>model\n", "another prompt than it was trained on"),
+        (right + "{{ if }}", "refused to create the model"),
+    ):
+        template.write_text(wrong, encoding="utf-8")
+        done = project.run("build", "recipe.yaml")
+        assert done.code == 1 and said in done.err and "mend turns.tmpl" in done.err, done.err
+        assert glance.serving(server, "own:v1") is None
+    template.write_text(right + "<|im_start|>assistant\n", encoding="utf-8")
+    done = project.run("build", "recipe.yaml")
+    assert done.code == 0, done.err
+    assert glance.serving(server, "own:latest")
+
+
+def test_older_versions_go_and_what_was_live_before_comes_back(
+    tmp_path: Path, tiny_model: Path, server: str
+) -> None:
+    project = Project.make(tmp_path / "p", tiny_model, OLLAMA_HOST=server)
+    project.edit("ollama: {model: tiny}", "ollama: {model: kept, keep: 2}")
+    for version in (1, 2, 3):
+        if version > 1:
+            project.edit(f"version: v{version - 1}", f"version: v{version}")
+            project.edit(f"temperature: 0.{version}}}", f"temperature: 0.{version + 1}}}")
+        done = project.run("build", "recipe.yaml")
+        assert done.code == 0, done.err
+    assert "removed from Ollama: kept:v1" in done.out
+    served = {tag: made for tag, made in tags(server).items() if tag.startswith("kept:")}
+    assert served.keys() == {"kept:v2", "kept:v3", "kept:latest", "kept:previous"}
+    assert served["kept:latest"] == served["kept:v3"] != served["kept:v2"]
+
+    back = project.run("rollback", "recipe.yaml")
+    assert back.code == 0 and "kept:v2 (build 2) is live again" in back.out, back.err
+    assert tags(server)["kept:latest"] == served["kept:v2"]
+    words = [str(ollama_server.binary()), "run", "kept", "hello"]
+    environment = ollama_server.environment(tmp_path / "home", server)
+    said = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0, said.stderr
+    assert project.run("rollback", "recipe.yaml", "--to", "v3").code == 0
+    assert tags(server).items() >= served.items()
+
+
+def tags(server: str) -> dict[str, str]:
+    return glance.live(server) or {}
 
 
 def test_the_modelfile_of_the_folder_is_taken_by_ollama_create(

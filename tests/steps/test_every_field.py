@@ -189,6 +189,7 @@ train:
 export:
   gguf: f16
 modelfile:
+  template: turns.tmpl
   parameters:
     temperature: 0.3
     top_p: 0.9
@@ -212,12 +213,17 @@ deploy:
   ollama:
     model: every
     quantize: q8_0
+    keep: 3
+  env_file:
+    path: .env
+    key: MODEL
 evaluate:
   prompts: evaluate.jsonl
   max_tokens: 2
 pools: {anthropic: 8}
 budget: {max_usd: 20}
 """
+DEPLOY = RECIPE[RECIPE.index("deploy:\n") : RECIPE.index("evaluate:\n")]
 BELOW = """\
 # What all our recipes say.
 train:
@@ -245,6 +251,8 @@ FILES = {
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+    "turns.tmpl": "{{ range .Messages }}<|im_start|>{{ .Role }}\n"
+    "{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n",
     "rows.jsonl": "".join(ROWS),
     "more.jsonl": "".join(ROWS[:-1]).replace("fine", "good") + ROWS[-1],
     "evaluate.jsonl": '{"prompt": "hello"}\n\n{"prompt": "selam"}\n',
@@ -355,8 +363,12 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "modelfile.parameters.num_keep": ("5", "deploy"),
     "modelfile.parameters.seed": ("2", "deploy"),
     "modelfile.parameters.stop": ('["<stop>"]', "deploy"),
+    "modelfile.template": ("auto", "deploy"),
     "deploy.ollama.model": ("renamed", "deploy"),
     "deploy.ollama.quantize": ("q4_K_M", "deploy"),
+    "deploy.ollama.keep": ("2", "deploy"),
+    "deploy.env_file.path": ("app.env", "deploy"),
+    "deploy.env_file.key": ("LIVE", "deploy"),
     "evaluate.prompts": ("questions.jsonl", "validate evaluate"),
     "evaluate.max_tokens": ("3", "evaluate"),
 }
@@ -568,6 +580,11 @@ EDITS: Mapping[str, Edit] = {
         "convert",
         ("base.chat_template", "turns.jinja:1"),
     ),
+    "the text of Ollama's template": edit(
+        replace("turns.tmpl", ("<|im_end|>", "<|end|>")),
+        "deploy",
+        ("modelfile.template", "turns.tmpl:2"),
+    ),
     "a curated row changed": edit(
         replace("rows.jsonl", (ROWS[6], ROWS[6].replace("fine", "so so"))),
         "generate:smalltalk",
@@ -620,7 +637,7 @@ EDITS: Mapping[str, Edit] = {
     ),
     # Of what is written no more there is no line.
     "no deploy": edit(
-        replace("recipe.yaml", ("deploy:\n  ollama:\n    model: every\n    quantize: q8_0\n", "")),
+        replace("recipe.yaml", (DEPLOY, "")),
         "deploy report",
         ("deploy", "recipe.yaml"),
     ),

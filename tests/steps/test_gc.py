@@ -168,13 +168,18 @@ def test_what_ollama_serves_now_stays_whole_and_the_rest_goes(
     (project.root / "recipe.lock.yaml").unlink()
     document = gc(project, "--keep-last", "1", "--dry-run")
     assert document["ollama"] == "answers" and document["models"] == ["tiny:v2", "tiny:v1"]
-    # Of the second build only what another temperature replaced; v1 is served, so all of it stays.
-    assert steps(document) == ["deploy", "report"]
-    live = server.models.pop("tiny:v1")
+    # The second build's v2 is what a rollback goes back to.
+    assert steps(document) == []
+    before = dict(server.models)
     try:
+        del server.models["tiny:previous"]
+        document = gc(project, "--keep-last", "1", "--dry-run")
+        # Of it only what another temperature replaced; v1 is served, so all of it stays.
+        assert steps(document) == ["deploy", "report"]
+        del server.models["tiny:v1"]
         document = gc(project, "--keep-last", "1")
     finally:
-        server.models["tiny:v1"] = live
+        server.models.update(before)
     assert document["models"] == ["tiny:v2"]
     gone = steps(document)
     assert {"train", "fuse", "gguf", "evaluate"} <= set(gone) and gone.count("deploy") == 2
