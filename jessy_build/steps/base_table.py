@@ -152,7 +152,8 @@ def recommended(entries: Sequence[Entry], on: Machine, english: bool) -> tuple[E
     soon = [one for one in roomy if (one.training.seconds or 0) <= SOON]
     if not soon:
         first = min(roomy, key=lambda one: one.training.seconds or 0)
-        return first, f"none is trained in {units.duration(SOON)} here; this one is done first"
+        none = "none" if english else "none that knows more than English"
+        return first, f"{none} is trained in {units.duration(SOON)} here; this one is done first"
     best = max(soon, key=lambda one: one.training.parameters or 0)
     return best, (
         f"the largest that leaves a fifth of the memory free and is trained in "

@@ -192,7 +192,7 @@ def test_a_wrong_parameter_is_not_written(values: dict[str, Any]) -> None:
 
 
 def test_the_recipes_block_keeps_only_what_was_set() -> None:
-    text = '{"parameters": {"temperature": 1, "stop": ["a", "b"]}, "template": "auto"}'
+    text = '{"parameters": {"temperature": 1, "stop": ["a", "b"]}}'
     config = Config.model_validate_json(text)
     assert config.parameters.given() == {"temperature": 1.0, "stop": ("a", "b")}
     assert Config().parameters.given() == {}
