@@ -9,7 +9,7 @@ from typing import Any
 from jessy_build import blas
 from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _activations, _linears, _loss, _members, _norms, _team
-from jessy_build.trainers.config import Lora
+from jessy_build.trainers.config import HALVES, Lora
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +127,6 @@ def compute_twice(model: Any) -> None:
     from mlx_lm.tuner.trainer import grad_checkpoint
 
     grad_checkpoint(model.layers[0])
-
-
-HALVES = {"attention": "self_attn", "mlp": "mlp"}
 
 
 def _keys(layers: list[Any], targets: str | tuple[str, ...]) -> list[str]:

@@ -45,7 +45,7 @@ class Session:
         self._read()
         self.name = self._job_name()
         self.learner = _model.learner(self.job.base, self.config.lora, self.config.seed)
-        if self.config.grad_checkpoint:
+        if self.config.grad_checkpoint and self.learner.device != "cpu":
             _model.compute_twice(self.learner.model)
         self.optimizer = _optimizer.make(self.config.optimizer, self.course.stretches)
         self.optimizer.init(self.learner.model.trainable_parameters())
@@ -205,11 +205,12 @@ class Session:
         return self.course.ends_a_pass(step)
 
     def _validate(self, step: int) -> None:
+        ended = self.course.ended(step)
         if not self.valid:
+            self._end_phase(ended, step, None)
             return
         begin = time.perf_counter()
         loss = self._validation_loss(self.valid)
-        ended = self.course.ended(step)
         reached = self._reached(ended) if ended else None
         self.history.seconds += time.perf_counter() - begin
         if not math.isfinite(loss):
@@ -219,6 +220,9 @@ class Session:
         if self.history.lowest(self.course.stretches[-1].begin) is seen:
             self.best = self._adapter()
         self.say("validated", done=step, total=self.updates, loss=loss)
+        self._end_phase(ended, step, reached)
+
+    def _end_phase(self, ended: Stretch | None, step: int, reached: float | None) -> None:
         if ended and ended.phase:
             self.history.phases.append(PhaseEnd(ended.phase.name, step, reached))
             self._pass_the_gate(ended.phase, reached)

@@ -15,6 +15,10 @@ NOT_TRAINED: Mapping[str, Any] = {"divergence": True, "phases": {"__all__": {"ga
 """Fields that change no adapter: they only say which one is good enough."""
 
 
+HALVES: Mapping[str, str] = {"attention": "self_attn", "mlp": "mlp"}
+"""What mlx-lm calls the two halves of a layer."""
+
+
 class Lora(config.Config):
     """The adapter (LoRA: Hu et al. 2021, arXiv 2106.09685)."""
 
@@ -161,8 +165,8 @@ class Config(config.Config):
     divergence: Divergence = Divergence()
     """When training is given up."""
     grad_checkpoint: bool = False
-    """Compute each layer twice instead of keeping what it computed: less memory, about a third more
-    time."""
+    """Compute each layer twice instead of keeping what it computed, to save memory on a GPU. Left
+    out on a CPU, where it takes longer and saves nothing: MLX computes all second times at once."""
     max_seq_length: int = Field(default=2048, ge=2)
     """Tokens of the longest row allowed. A longer one is refused, never cut."""
     eval_every: int = Field(default=0, ge=0)

@@ -36,6 +36,14 @@ SUPERVISED = 0.6
 WAY = 2
 """Operations on the way through for each number of a matrix: times, and plus."""
 
+ATTENTION, MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
+CHOSEN: Mapping[str, tuple[str, ...]] = {
+    "all-linear": ATTENTION + MLP,
+    "attention": ATTENTION,
+    "mlp": MLP,
+}
+"""What the words of `train.lora.targets` mean."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -143,7 +151,7 @@ def shape(config: Mapping[str, Any]) -> Shape | None:
 
 def trained(shape: Shape, lora: Lora) -> int:
     """Numbers in the adapter."""
-    chosen = shape.projections if lora.targets == "all-linear" else lora.targets
+    chosen = CHOSEN[lora.targets] if isinstance(lora.targets, str) else lora.targets
     sizes = [size for name, size in shape.projections.items() if name in chosen]
     return _layers(shape, lora) * lora.rank * sum(into + out for into, out in sizes)
 

@@ -55,6 +55,13 @@ def test_a_base_of_four_bits_weighs_what_its_file_does() -> None:
     assert small == pytest.approx(4.52e9, rel=0.01)
 
 
+def test_the_halves_of_a_layer_are_all_of_it() -> None:
+    shape = shape_of("SmolLM2 135M")
+    halves = [estimate.trained(shape, Lora(targets=half)) for half in ("attention", "mlp")]
+    assert min(halves) > 0
+    assert sum(halves) == estimate.trained(shape, Lora(targets="all-linear"))
+
+
 @pytest.mark.parametrize(
     "said",
     [
