@@ -9,7 +9,17 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "jessy_build"
 LEAVES = {
     *("example", "digest", "diagnostics", "settings", "config"),
-    *("chat", "blas", "units", "masking", "mlx_model", "plain_file", "places", "apportion"),
+    *(
+        "chat",
+        "blas",
+        "units",
+        "masking",
+        "mlx_model",
+        "plain_file",
+        "places",
+        "apportion",
+        "hosts",
+    ),
 }
 CAPABILITIES = {
     *("teachers", "validators", "enhancers", "trainers", "packaging"),

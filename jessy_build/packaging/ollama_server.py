@@ -1,6 +1,5 @@
 """Ollama's HTTP API, as far as models are put there, named and removed. Errors are in words."""
 
-import ipaddress
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult
 
-from jessy_build import digest
+from jessy_build import digest, hosts
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import glance
 
@@ -34,7 +33,7 @@ class Server:
     def __init__(self, host: str, *, allow_remote: bool) -> None:
         self.host = host
         self.url = glance.split(host)
-        if not allow_remote and not _is_loopback(self.url):
+        if not allow_remote and not hosts.is_loopback(host):
             raise StepError(
                 f"{host} is not this machine, and nothing names it as the place to deploy to",
                 hint="set OLLAMA_HOST to it to allow that",
@@ -145,13 +144,3 @@ def _object(data: str | bytes) -> dict[str, Any]:
 def _connect(url: SplitResult, timeout: float) -> HTTPConnection:
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
     return kind(url.hostname or "", url.port, timeout=timeout)
-
-
-def _is_loopback(url: SplitResult) -> bool:
-    name = url.hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

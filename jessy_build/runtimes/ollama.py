@@ -1,13 +1,12 @@
 """Ask a model that an Ollama server serves, in the prompt text it was trained on."""
 
-import ipaddress
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from jessy_build import hosts
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.runtimes.answer import Answer
 
@@ -85,7 +84,7 @@ def _tokens(last: Any) -> int:
 @contextmanager
 def open(host: str, tag: str, *, bos: str = "", allow_remote: bool = False) -> Iterator[Runtime]:
     """`bos` is the text of the token that opens a rendered prompt, where the template has one."""
-    if not allow_remote and not _is_loopback(host):
+    if not allow_remote and not hosts.is_loopback(host):
         raise StepError(
             f"{host} is not this machine, and nothing names it as the place to ask",
             hint="set OLLAMA_HOST to it to allow that",
@@ -99,7 +98,7 @@ def open(host: str, tag: str, *, bos: str = "", allow_remote: bool = False) -> I
     # The client would follow a redirect to any other host, and take the prompts there.
     # Nor shall a proxy from the environment see what is asked on this machine.
     client = Client(
-        host, timeout=LOAD_SECONDS, follow_redirects=False, trust_env=not _is_loopback(host)
+        host, timeout=LOAD_SECONDS, follow_redirects=False, trust_env=not hosts.is_loopback(host)
     )
     with client:
         with _asking(host, tag):
@@ -126,13 +125,3 @@ def _asking(host: str, tag: str) -> Iterator[None]:
             f"no Ollama answers at {host} ({error or type(error).__name__})",
             hint="start it: ollama serve",
         ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    name = urlsplit(host if "://" in host else f"http://{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

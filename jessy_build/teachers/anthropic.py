@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import Field
 
+from jessy_build import hosts
 from jessy_build.config import Config as BaseConfig
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.example import Reply, Request, Stop, Usage
@@ -86,7 +87,7 @@ def open(config: Config, settings: Settings) -> "Claude":
     key = _key(settings)
     url = settings.env.get(HOST) or DEFAULT_HOST
     host = asking.host_of(url, named_by=HOST)
-    loopback = asking.is_loopback(url)
+    loopback = hosts.is_loopback(url)
     if settings.offline and not loopback:
         raise StepError(
             f"the teacher '{config.model}' answers at {host}, and this build is offline",

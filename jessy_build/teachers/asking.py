@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -119,17 +118,6 @@ def host_of(url: str, *, named_by: str) -> str:
         )
     host = f"[{hostname}]" if ":" in hostname else hostname
     return f"{parts.scheme}://{host}{port}"
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the server is on this machine."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:

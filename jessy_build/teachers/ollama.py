@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from jessy_build import hosts
 from jessy_build.config import Config as BaseConfig
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.example import Reply, Request, Usage
@@ -64,7 +65,7 @@ def open(config: Config, settings: Settings) -> "Ollama":
     url = config.host or settings.ollama_host
     url = url if "://" in url else f"http://{url}"
     host = asking.host_of(url, named_by="`host`" if config.host else "OLLAMA_HOST")
-    loopback = asking.is_loopback(url)
+    loopback = hosts.is_loopback(url)
     if settings.offline and not loopback:
         raise StepError(
             f"the teacher '{config.model}' answers at {host}, and this build is offline",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from jessy_build import hosts
 from jessy_build.config import Config as BaseConfig
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.example import Reply, Request, Stop, Usage
@@ -107,7 +108,7 @@ def open(config: Config, settings: Settings) -> "OpenAI":
         # The SDK takes it out of sys.modules, where another thread's import may be half done.
         import httpx  # noqa: F401
     account = _account(config, settings, omitted=sdk.Omit())
-    loopback = asking.is_loopback(account.url)
+    loopback = hosts.is_loopback(account.url)
     if settings.offline and not loopback:
         raise StepError(
             f"the teacher '{config.model}' answers at {account.host}, and this build is offline",

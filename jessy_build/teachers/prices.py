@@ -4,8 +4,8 @@ from datetime import date
 
 from pydantic import Field
 
+from jessy_build import hosts
 from jessy_build.config import Config
-from jessy_build.teachers import asking
 
 
 class Prices(Config):
@@ -26,5 +26,5 @@ class Prices(Config):
 def costs_nothing(kind: str, base_url: str | None) -> bool:
     """Whether the answers come from this machine, so that nobody needs to name a price."""
     if kind == "openai":
-        return base_url is not None and asking.is_loopback(base_url)
+        return base_url is not None and hosts.is_loopback(base_url)
     return kind in ("ollama", "mlx")

@@ -5,6 +5,7 @@ import json
 import pytest
 from pydantic import BaseModel
 
+from jessy_build import hosts
 from jessy_build.diagnostics import StepError
 from jessy_build.example import Message
 from jessy_build.teachers import Malformed, Shape, asking, example_schema, parse
@@ -115,7 +116,7 @@ def test_one_turn_is_asked_for_as_ever() -> None:
 )
 def test_a_host_is_told_without_secrets(url: str, told: str, loopback: bool) -> None:
     assert asking.host_of(url, named_by="X") == told
-    assert asking.is_loopback(url) is loopback
+    assert hosts.is_loopback(url) is loopback
 
 
 @pytest.mark.parametrize("url", ["", "models.example", "file:///etc/passwd", "http://a b/"])
