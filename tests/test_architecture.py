@@ -19,11 +19,12 @@ LEAVES = {
         "places",
         "apportion",
         "hosts",
+        "parted",
     ),
 }
 CAPABILITIES = {
     *("teachers", "validators", "enhancers", "trainers", "packaging"),
-    *("runtimes", "evaluators", "bases", "reports", "sources"),
+    *("runtimes", "evaluators", "bases", "reports", "sources", "parity"),
 }
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jessy_build import digest
-from jessy_build.diagnostics import StepError, width
+from jessy_build import digest, parted
+from jessy_build.diagnostics import StepError
 from jessy_build.packaging import glance, live
 from jessy_build.packaging.ollama_server import QUICK_SECONDS, Server, refused
 
@@ -25,6 +25,8 @@ Progress = Callable[[int, int | None, str], None]
 """Done, total (None when nobody can know), and what the server is doing."""
 
 TEST_TOKENS = 16
+SMALLER = ("q8_0", "q4_K_M", "q4_K_S")
+"""Kinds that Ollama makes of a GGUF and that keep less than what was trained."""
 
 _MODEL = re.compile(r"(?:[A-Za-z0-9_][\w.-]{0,79}/)?[A-Za-z0-9_][\w.-]{0,79}", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][\w.-]{0,79}", re.ASCII)
@@ -52,7 +54,11 @@ class Deployment:
     """The text of the token that the server puts in front by itself."""
     template_file: str | None = None
     """As the recipe names it; None where the template was derived."""
-    quantize: str | None = None
+    quantize: Sequence[str | None] = (None,)
+    """Kinds to try in turn; None leaves the weights as they are in `gguf`."""
+    judge: Callable[[str, str], StepError | None] = lambda tag, kind: None
+    """Asks a candidate of smaller weights whether it still is what was trained. An error makes the
+    next kind be tried; behind the last one it ends the deployment."""
     allow_remote: bool = False
 
 
@@ -64,6 +70,8 @@ class Deployed:
     server_version: str
     answer: str
     """What the model said to the first of the expected prompts."""
+    quantize: str | None = None
+    """The first kind that would do."""
     problem: str = ""
     """Why what was live before is not kept for a way back."""
 
@@ -145,7 +153,7 @@ def deploy(order: Deployment, progress: Progress) -> Deployed:
         raise StepError(f"no Ollama answers at {order.host}", hint="start it: ollama serve")
     blob = _upload(server, order.gguf, progress)
     try:
-        _create(server, candidate, blob, order, progress)
+        kind = _create_one(server, candidate, blob, order, progress)
         _prove_prompts(server, candidate, order)
         answer = _one_answer(server, candidate, order)
         made = server.digests()[candidate]
@@ -154,7 +162,7 @@ def deploy(order: Deployment, progress: Progress) -> Deployed:
         # The server may be gone; what was wrong is in the error that is on its way already.
         with suppress(StepError):
             server.delete(candidate)
-    return Deployed(tag, made, time.monotonic() - started, running, answer, problem)
+    return Deployed(tag, made, time.monotonic() - started, running, answer, kind, problem)
 
 
 def _tags(order: Deployment) -> tuple[str, str, str]:
@@ -175,12 +183,22 @@ def _upload(server: "Server", path: Path, progress: Progress) -> str:
     return name
 
 
-def _create(
+def _create_one(
     server: Server, candidate: str, blob: str, order: Deployment, progress: Progress
-) -> None:
+) -> str | None:
+    problem = None
+    for kind in order.quantize:
+        _create(server, _create_body(candidate, blob, order, kind), order, progress)
+        problem = order.judge(candidate, kind) if kind in SMALLER else None
+        if problem is None:
+            return kind
+    raise problem or ValueError("no kind to try")
+
+
+def _create(server: Server, body: Mapping[str, Any], order: Deployment, progress: Progress) -> None:
     last = ""
     try:
-        for line in server.stream("POST", "/api/create", _create_body(candidate, blob, order)):
+        for line in server.stream("POST", "/api/create", body):
             if "error" in line:
                 raise refused("create the model", line["error"])
             last = str(line.get("status", ""))
@@ -198,7 +216,7 @@ def _create(
         )
 
 
-def _create_body(candidate: str, blob: str, order: Deployment) -> dict[str, Any]:
+def _create_body(candidate: str, blob: str, order: Deployment, kind: str | None) -> dict[str, Any]:
     m = order.modelfile
     if m.adapter is not None:
         raise StepError("a model with an adapter beside it is not deployed", hint="fuse it first")
@@ -211,7 +229,7 @@ def _create_body(candidate: str, blob: str, order: Deployment) -> dict[str, Any]
         "messages": [{"role": turn.role, "content": turn.content} for turn in m.messages],
         "license": list(m.license),
         "requires": m.requires,
-        "quantize": order.quantize,
+        "quantize": kind,
         "stream": True,
     }
     return {key: value for key, value in said.items() if value not in (None, [], {})}
@@ -252,39 +270,15 @@ def _adds_bos(server: "Server", candidate: str) -> bool | None:
 
 
 def _another_prompt(expected: str, sent: str, template_file: str | None) -> StepError:
-    at = next(
-        (i for i, (a, b) in enumerate(zip(expected, sent, strict=False)) if a != b),
-        min(len(expected), len(sent)),
-    )
-    start = max(0, at - BEFORE)
-    before = ("…" if start else "") + _escaped(expected[start:at])
     named = f"{template_file}: " if template_file else ""
     return StepError(
         f"{named}Ollama would send the model another prompt than it was trained on, from character "
-        f"{at + 1} on:\n"
-        f"  training  {before}{_ahead(expected, at)}\n"
-        f"  Ollama    {before}{_ahead(sent, at)}\n"
-        f"            {' ' * width(before)}^",
+        f"{parted.at(expected, sent) + 1} on:\n"
+        + parted.shown(("training", expected), ("Ollama", sent)),
         hint=f"mend {template_file}, or write modelfile.template: auto"
         if template_file
         else "choose base.chat_template: chatml | gemma | llama3, which Ollama renders alike",
     )
-
-
-BEFORE, AHEAD = 24, 40
-"""Characters that are shown of a prompt, around the first that differs."""
-
-
-def _ahead(text: str, at: int) -> str:
-    shown = _escaped(text[at : at + AHEAD])
-    return shown + ("…" if len(text) > at + AHEAD else "") if shown else "(ends here)"
-
-
-def _escaped(text: str) -> str:
-    """On one line, with line ends and tabs as one writes them."""
-    for sign, written in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
-        text = text.replace(sign, written)
-    return text
 
 
 def _one_answer(server: "Server", candidate: str, order: Deployment) -> str:

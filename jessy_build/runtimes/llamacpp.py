@@ -3,7 +3,7 @@
 import gc
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -16,6 +16,9 @@ from jessy_build.runtimes.answer import Answer
 
 PATIENCE = 600.0
 """Seconds between two tokens of the slowest model that is still of use."""
+
+NAMED = 20
+"""Tokens whose likelihood is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,46 @@ class Runtime:
         with self._post("/tokenize", body) as response:
             return list(json.load(response)["tokens"])
 
+    def likelihood(self, prompt: str, token: str) -> float | None:
+        """The logarithm of the probability that `token` comes next, or of the least likely one that
+        is named, where it is less likely still. None where the answer ends there."""
+        body = {
+            "prompt": self.tokenize(prompt),
+            "n_predict": 1,
+            "temperature": 0,
+            "n_probs": NAMED,
+        }
+        with self._post("/completion", body) as response:
+            said = json.load(response).get("completion_probabilities") or ()
+        if not said:
+            return None
+        named = {one["token"]: float(one["logprob"]) for one in said[0]["top_logprobs"]}
+        return named.get(token, min(named.values()))
+
+    def greedy(
+        self, prompt: Sequence[int], max_tokens: int, likeliest: int = 5
+    ) -> list[tuple[int, dict[int, float]]]:
+        """Tokens of the answer, the one that ends it too; each with the likeliest at its place,
+        and the logarithms of their probabilities before any sampling."""
+        body = {
+            "prompt": list(prompt),
+            "n_predict": max_tokens,
+            "temperature": 0,
+            "n_probs": likeliest,
+            "cache_prompt": False,
+        }
+        with self._post("/completion", body) as response:
+            said = json.load(response)["completion_probabilities"]
+        return [
+            (one["id"], {other["id"]: other["logprob"] for other in one["top_logprobs"]})
+            for one in said
+        ]
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """By the chat template in the GGUF itself, without the BOS that a server adds."""
+        with self._post("/apply-template", {"messages": list(messages)}) as response:
+            return str(json.load(response)["prompt"])
+
     def _complete(
         self, prompt: str, max_tokens: int, temperature: float, seed: int
     ) -> Iterator[dict[str, Any]]:
@@ -95,8 +138,13 @@ class Runtime:
 
 
 @contextmanager
-def open(gguf: Path, stops: Sequence[str] = (), context: int = 2048) -> Iterator[Runtime]:
-    """Load the model; it is asked over loopback and unloaded at the end of the `with`."""
+def open(
+    gguf: Path, stops: Sequence[str] = (), context: int = 2048, exact: bool = False
+) -> Iterator[Runtime]:
+    """Load the model; it is asked over loopback and unloaded at the end of the `with`.
+
+    `exact`: keys and values are remembered whole, not in half precision, for comparisons.
+    """
     try:
         import xllamacpp
     except ModuleNotFoundError:
@@ -113,6 +161,8 @@ def open(gguf: Path, stops: Sequence[str] = (), context: int = 2048) -> Iterator
     params.cpuparams_batch.poll = 0
     # Not a word on the terminal: what goes wrong comes back as an error.
     params.verbosity = -1
+    if exact:
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     try:
         server = xllamacpp.Server(params)
     except RuntimeError as error:

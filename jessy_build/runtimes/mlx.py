@@ -1,7 +1,7 @@
 """Answer with MLX: a model folder, alone or with an adapter on top."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,22 @@ class Mlx:
         rest = self.tokenizer.decode(tokens)[len(shown) :]
         if rest:
             yield rest
+
+    def follow(self, prompt: Sequence[int], answer: Sequence[int]) -> Any:
+        """How likely each token of the vocabulary is at each place of an answer that somebody else
+        gave: a NumPy array [places, vocabulary] of logarithms."""
+        import mlx.core as mx
+        import numpy as np
+        from mlx_lm.models.cache import make_prompt_cache
+
+        cache = make_prompt_cache(self.model)
+        if len(prompt) > 1:
+            self.model(mx.array([prompt[:-1]]), cache=cache)
+            # The scores of the prompt itself are never computed: they may be gigabytes.
+            mx.eval([layer.state for layer in cache])
+        asked = mx.array([[*prompt[-1:], *answer[:-1]]])
+        scores = self.model(asked, cache=cache)[0].astype(mx.float32)
+        return np.array(scores - mx.logsumexp(scores, axis=-1, keepdims=True))
 
     def _tokens(
         self, prompt: str, max_tokens: int, temperature: float, seed: int

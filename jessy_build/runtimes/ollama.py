@@ -12,6 +12,8 @@ from jessy_build.runtimes.answer import Answer
 
 LOAD_SECONDS = 600.0
 """Between two pieces of an answer: the first one waits until the model is in memory."""
+NAMED = 20
+"""Tokens that a server names with their likelihood, at most."""
 PLAIN = {"repeat_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 """Ollama bends the scores by default; other runtimes do not, and answers are to be compared."""
 
@@ -57,6 +59,21 @@ class Runtime:
         for part in self._generate(prompt, max_tokens, temperature, seed):
             if part["response"]:
                 yield part["response"]
+
+    def likelihood(self, prompt: str, token: str) -> float | None:
+        """The logarithm of the probability that `token` comes next, or of the least likely one that
+        the server names, where it is less likely still. None where the server tells none: it is
+        older than 0.12.11, or its answer ended there."""
+        options = {**PLAIN, "num_predict": 1, "temperature": 0.0, "seed": 0}
+        text = prompt.removeprefix(self.bos)
+        with _asking(self._host, self.tag):
+            said = self._client.generate(
+                self.tag, text, raw=True, options=options, logprobs=True, top_logprobs=NAMED
+            )
+        if not said.logprobs or not said.logprobs[0].top_logprobs:
+            return None
+        named = {one.token: float(one.logprob) for one in said.logprobs[0].top_logprobs}
+        return named.get(token, min(named.values()))
 
     def chat(self, messages: Iterable[Turn]) -> Iterator[str]:
         """As any user of the server gets it: its template, system text and sampling."""

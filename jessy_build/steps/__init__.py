@@ -16,6 +16,7 @@ from jessy_build.steps import (
     fuse,
     generate,
     gguf,
+    parity,
     report,
     train,
     validate,
@@ -34,6 +35,7 @@ STEPS: Mapping[str, StepKind] = {
     train.name: train,
     fuse.name: fuse,
     gguf.name: gguf,
+    parity.name: parity,
     evaluate.name: evaluate,
     deploy.name: deploy,
     report.name: report,
@@ -61,6 +63,7 @@ def plan(loaded: "LoadedRecipe", ledger: Ledger) -> Plan:
         *train.expand(loaded),
         *fuse.expand(loaded),
         *gguf.expand(loaded),
+        *parity.expand(loaded),
         *evaluate.expand(loaded),
         *deploy.expand(loaded),
     ]

@@ -1,6 +1,6 @@
 """deploy: to Ollama where a server answers, and always as a folder that `ollama create` takes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from jessy_build.engine.ledger import Artifact
 from jessy_build.example import Message
 from jessy_build.plan.step import Step
 from jessy_build.settings import Settings
-from jessy_build.steps import gguf, items
+from jessy_build.steps import gguf, items, probes
 
 if TYPE_CHECKING:
     from jessy_build.packaging.env_file import EnvLine
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 name = "deploy"
 version = 1
+
+
+KINDS: Mapping[str | None, tuple[str | None, ...]] = {"auto": ("q4_K_M", "q8_0", None)}
+"""Smallest first; what is left as it was exported has been proved."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "system": loaded.system,
     }
     span = loaded.span_of("deploy" if recipe.deploy else "export")
-    needs = {"model": "gguf", "template": "fuse"}
+    needs = {"model": "gguf", "template": "fuse", "parity": "parity"}
     about = {
         "deploy.ollama": params["ollama"],
         "version": recipe.version,
@@ -112,6 +116,7 @@ def run(job: Job) -> Facts:
     line: EnvLine | None = job.step.payload.env_line
     if line and line.says() != f"{target['model']}:{job.step.params['version']}":
         line.must_be_writable()
+    tried: list[dict[str, Any]] = []
     deployed = ollama.deploy(
         ollama.Deployment(
             host=host,
@@ -120,7 +125,8 @@ def run(job: Job) -> Facts:
             gguf=job.inputs["model"] / gguf.FILE,
             modelfile=made,
             template_file=_template_file(job.step),
-            quantize=target["quantize"],
+            quantize=KINDS.get(target["quantize"], (target["quantize"],)),
+            judge=_judge(job, talk, tried),
             expected_prompts=_probes(job, talk),
             bos=talk.bos,
             allow_remote="OLLAMA_HOST" in job.settings.env,
@@ -139,7 +145,33 @@ def run(job: Job) -> Facts:
         "tag": deployed.tag,
         "digest": deployed.digest,
         "server": deployed.server_version,
+        "quantize": deployed.quantize,
+        "survival": tried,
     }
+
+
+def _judge(
+    job: Job, talk: "chat.Chat", tried: list[dict[str, Any]]
+) -> Callable[[str, str], StepError | None]:
+    """What it finds of each kind becomes a line in `tried`, for the report."""
+    from jessy_build.runtimes import ollama
+
+    made = probes.saved(job.inputs["parity"])
+    host, remote = job.settings.ollama_host, "OLLAMA_HOST" in job.settings.env
+
+    def judge(tag: str, kind: str) -> StepError | None:
+        with ollama.open(host, tag, bos=talk.bos, allow_remote=remote) as model:
+            found = probes.judge(
+                made, model, lambda done: job.progress(done, len(made), "probes", kind)
+            )
+        tried.append(probes.as_facts(kind, found))
+        if found.survived:
+            return None
+        return probes.erased(
+            kind, found, hint="write deploy.ollama.quantize: auto, or leave it out"
+        )
+
+    return judge
 
 
 def _template_file(step: Step) -> str | None:

@@ -1,0 +1,274 @@
+"""parity: the file that is served does what was trained, or nothing is deployed.
+
+Token ids of all training rows, and answers with their likelihood: llama.cpp, which serves the file,
+against MLX, which trained the model. The prompt's text is proved by `deploy`, on the server.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jessy_build import chat, mlx_model, parted
+from jessy_build.diagnostics import StepError
+from jessy_build.engine.kind import Facts, Job, always
+from jessy_build.example import Message
+from jessy_build.parity import agreement
+from jessy_build.parity.agreement import Agreement, Choice, Seen
+from jessy_build.parity.survival import Place, Probe, Said
+from jessy_build.plan.step import Step
+from jessy_build.steps import gguf, probes
+
+if TYPE_CHECKING:
+    from jessy_build.recipe.load import LoadedRecipe
+    from jessy_build.runtimes.llamacpp import Runtime
+
+name = "parity"
+version = 1
+holds = always
+
+SMALLER = ("q8_0",)
+"""Kinds of GGUF that keep less than what was trained, which is F16."""
+ROW_LETTERS = 4000
+"""Rows are compared in groups of so many letters: each question costs a millisecond."""
+LIKELIEST = 5
+
+
+def expand(loaded: "LoadedRecipe") -> list[Step]:
+    recipe = loaded.recipe
+    params = {"kind": recipe.export.gguf}
+    needs = {"base": "convert", "model": "fuse", "gguf": "gguf", "dataset": "assemble"}
+    span = loaded.span_of("export")
+    about = {"export.gguf": recipe.export.gguf}
+    return [Step(name, name, version, params, needs, "gpu", span, about=about)]
+
+
+def run(job: Job) -> Facts:
+    talk = chat.Chat.load(job.inputs["model"])
+    tokenizer = mlx_model.tokenizer(job.inputs["model"])
+    rows = list(_rows(job.inputs["dataset"] / "train.jsonl"))
+    prompts = [talk.render(probes.asked_first(row), generate=True) for row in probes.drawn(rows)]
+    ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in prompts]
+    served, kind = _reference(job)
+    room = max(map(len, ids)) + probes.ANSWER_TOKENS + 1
+    with _open(served, room) as runtime:
+        _same_tokens(
+            job, runtime, tokenizer, [(row["id"], talk.render(row["messages"])) for row in rows]
+        )
+        _told_of_template(job, runtime, talk)
+        answers = _answers(job, runtime, ids)
+    trained = _followed(job, "model", ids, answers)
+    found = agreement.compare(answers, trained)
+    if not found.within(agreement.LIMITS[kind]):
+        raise _apart(found, kind, prompts, answers, trained, tokenizer)
+    base = _followed(job, "base", ids, answers)
+    ends = mlx_model.ends(job.inputs["model"])
+    made = _probes(prompts, ids, answers, trained, base, tokenizer, ends)
+    text = json.dumps([asdict(probe) for probe in made], ensure_ascii=False, indent=1)
+    (job.out / probes.FILE).write_text(text + "\n", encoding="utf-8")
+    return {
+        "kind": job.step.params["kind"],
+        "rows": len(rows),
+        "probes": len(made),
+        "places": found.places,
+        "mean": found.mean,
+        "choice": found.choice,
+        "limit": asdict(agreement.LIMITS[kind]),
+        "survival": _survival(job, made, room),
+    }
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    with file.open(encoding="utf-8") as lines:
+        yield from (json.loads(line) for line in lines)
+
+
+def _reference(job: Job) -> tuple[Path, str]:
+    """The file that must do exactly what was trained: the one that is served, or, where that is
+    smaller, one that is written for this comparison."""
+    kind = job.step.params["kind"]
+    if kind not in SMALLER:
+        return job.inputs["gguf"] / gguf.FILE, kind
+    from jessy_build.packaging import gguf_write
+
+    whole = job.work / "whole.gguf"
+    gguf_write.write(job.inputs["model"], whole, kind="f16", name="whole")
+    return whole, "f16"
+
+
+def _open(model: Path, room: int) -> Any:
+    from jessy_build.runtimes import llamacpp
+
+    return llamacpp.open(model, context=-(-room // 256) * 256, exact=True)
+
+
+# ── token ids
+
+
+def _same_tokens(
+    job: Job, runtime: "Runtime", tokenizer: Any, rows: Sequence[tuple[str, str]]
+) -> None:
+    done = 0
+    for group in _groups(rows):
+        if job.cancelled():
+            raise KeyboardInterrupt
+        text = "".join(text for _, text in group)
+        if runtime.tokenize(text) != tokenizer.encode(text, add_special_tokens=False).ids:
+            for row in group:
+                _same_tokens_of(row, runtime, tokenizer)
+        done += len(group)
+        job.progress(done, len(rows), "rows", "token ids")
+
+
+def _groups(rows: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    group: list[tuple[str, str]] = []
+    letters = 0
+    for row in rows:
+        group.append(row)
+        letters += len(row[1])
+        if letters > ROW_LETTERS:
+            yield group
+            group, letters = [], 0
+    if group:
+        yield group
+
+
+def _same_tokens_of(row: tuple[str, str], runtime: "Runtime", tokenizer: Any) -> None:
+    id, text = row
+    ours = tokenizer.encode(text, add_special_tokens=False).ids
+    theirs = runtime.tokenize(text)
+    if ours == theirs:
+        return
+    cut = [[_piece(tokenizer, token) for token in tokens] for tokens in (ours, theirs)]
+    raise StepError(
+        f"tokenizer: the GGUF cuts row {id} into other tokens than the training did:\n"
+        + parted.pieces(("training", cut[0]), ("GGUF", cut[1])),
+        hint="the base's tokenizer is one that llama.cpp does not know; choose another base",
+    )
+
+
+def _piece(tokenizer: Any, token: int) -> str:
+    return str(tokenizer.decode([token], skip_special_tokens=False))
+
+
+def _told_of_template(job: Job, runtime: "Runtime", talk: "chat.Chat") -> None:
+    """Ollama is given a template of its own; others that load the file take the one in it."""
+    turns = (Message("user", "naber"), Message("assistant", "İyiyim."), Message("user", "🙂 {{x}}"))
+    ours = talk.render(turns, generate=True).removeprefix(talk.leading_bos)
+    theirs = runtime.render([{"role": t.role, "content": t.content} for t in turns])
+    if ours != theirs:
+        job.note(
+            "llama.cpp renders the chat template in the GGUF otherwise than the training did; ask"
+            " this model through Ollama and the Modelfile:\n"
+            + parted.shown(("training", ours), ("llama.cpp", theirs))
+        )
+
+
+# ── weights
+
+
+def _answers(job: Job, runtime: "Runtime", ids: Sequence[Sequence[int]]) -> list[list[Choice]]:
+    answers = []
+    for number, prompt in enumerate(ids, start=1):
+        if job.cancelled():
+            raise KeyboardInterrupt
+        said = runtime.greedy(prompt, probes.ANSWER_TOKENS, LIKELIEST)
+        answers.append([Choice(token, likeliest) for token, likeliest in said])
+        job.progress(number, len(ids), "probes", "llama.cpp")
+    return answers
+
+
+def _followed(
+    job: Job, model: str, ids: Sequence[Sequence[int]], answers: Sequence[Sequence[Choice]]
+) -> list[list[Seen]]:
+    from jessy_build.runtimes import mlx
+
+    found = []
+    with mlx.open(job.inputs[model]) as runtime:
+        for number, (prompt, answer) in enumerate(zip(ids, answers, strict=True), start=1):
+            if job.cancelled():
+                raise KeyboardInterrupt
+            # Kept are a few numbers a place: all of a large vocabulary would be gigabytes.
+            rows = runtime.follow(prompt, [choice.token for choice in answer])
+            found.append([agreement.seen(*pair) for pair in zip(answer, rows, strict=True)])
+            job.progress(number, len(ids), "probes", f"MLX, {model}")
+    return found
+
+
+def _apart(
+    found: Agreement,
+    kind: str,
+    prompts: Sequence[str],
+    answers: Sequence[Sequence[Choice]],
+    trained: Sequence[Sequence[Seen]],
+    tokenizer: Any,
+) -> StepError:
+    limit = agreement.LIMITS[kind]
+    answer, place = found.worst
+    said = [choice.token for choice in answers[answer]]
+    before = tokenizer.decode(said[:place])
+    ours = before + _piece(tokenizer, trained[answer][place].best)
+    theirs = before + _piece(tokenizer, said[place])
+    return StepError(
+        f"the GGUF is not the model that was trained: their likeliest tokens are"
+        f" {found.mean:.2g} nats apart on average (at most {limit.mean:g} for {kind}), and a choice"
+        f" of the one is {found.choice:.2g} behind the other's (at most {limit.choice:g}). After"
+        f" {parted.escaped(prompts[answer][-60:])!r}:\n"
+        + parted.shown(("training", ours), ("GGUF", theirs)),
+        hint="this is a fault in the export, not in your rows: another base will do, and a report"
+        " with this text helps to mend it",
+    )
+
+
+# ── probes
+
+
+def _probes(
+    prompts: Sequence[str],
+    ids: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[Choice]],
+    trained: Sequence[Sequence[Seen]],
+    base: Sequence[Sequence[Seen]],
+    tokenizer: Any,
+    ends: frozenset[int],
+) -> list[Probe]:
+    made = []
+    for prompt, asked, answer, seen, plain in zip(
+        prompts, ids, answers, trained, base, strict=True
+    ):
+        tokens = [choice.token for choice in answer]
+        stopped = tokens[-1:] != [] and tokens[-1] in ends
+        text = tokens[:-1] if stopped else tokens
+        places = []
+        for n, token in enumerate(text[: probes.PLACES]):
+            before = tokenizer.decode(text[:n], skip_special_tokens=False)
+            piece = _piece(tokenizer, token)
+            # Servers are asked in text: it must lead to the same tokens there.
+            again = tokenizer.encode(prompt + before, add_special_tokens=False).ids
+            if again == [*asked, *text[:n]] and "\ufffd" not in before + piece:
+                # Rounded: what two machines compute alike shall be one file.
+                numbers = (one[n].likelihood[token] for one in (seen, plain))
+                places.append(Place(before, piece, *(round(number, 3) for number in numbers)))
+        said = Said(tokenizer.decode(text), len(text), stopped)
+        made.append(Probe(prompt, said, tuple(places)))
+    return made
+
+
+def _survival(job: Job, made: Sequence[Probe], room: int) -> list[dict[str, Any]]:
+    """A table of what is left in a file that is smaller, or nothing where it is not."""
+    kind = job.step.params["kind"]
+    if kind not in SMALLER:
+        return []
+    with _open(job.inputs["gguf"] / gguf.FILE, room) as runtime:
+        verdict = probes.judge(
+            made, runtime, lambda done: job.progress(done, len(made), "probes", kind)
+        )
+    if not verdict.survived:
+        raise probes.erased(kind, verdict, hint="write export: {gguf: f16}")
+    return [probes.as_facts(kind, verdict)]
+
+
+def summary(facts: Facts) -> str:
+    same = f"{facts['rows']} rows and {facts['probes']} answers as trained"
+    return f"{same}, {facts['mean']:.2g} nats apart"
