@@ -18,7 +18,8 @@ class Choice:
 
     token: int
     likeliest: Mapping[int, float]
-    """The likeliest tokens at this place, it among them; logarithms of their probabilities."""
+    """The likeliest tokens at this place, it among them; logarithms of their probabilities. Empty
+    where the program does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ def compare(answers: Sequence[Sequence[Choice]], others: Sequence[Sequence[Seen]
             known = other.likelihood
             apart += [abs(said - known[token]) for token, said in choice.likeliest.items()]
             behind[number, place] = other.best_likelihood - known[choice.token]
-    if not apart:
+    if not behind:
         raise StepError("the model answers nothing to its own training's prompts")
     # A NaN is the largest of all: `max` would pass over it.
     worst = max(behind, key=lambda key: (behind[key] != behind[key], behind[key]))
-    return Agreement(len(behind), sum(apart) / len(apart), behind[worst], worst)
+    return Agreement(len(behind), sum(apart) / max(1, len(apart)), behind[worst], worst)

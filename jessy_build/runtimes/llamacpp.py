@@ -81,20 +81,29 @@ class Runtime:
         self, prompt: Sequence[int], max_tokens: int, likeliest: int = 5
     ) -> list[tuple[int, dict[int, float]]]:
         """Tokens of the answer, the one that ends it too; each with the likeliest at its place,
-        and the logarithms of their probabilities before any sampling."""
+        and the logarithms of their probabilities before any sampling. llama.cpp names none where a
+        token ends in the middle of a letter."""
         body = {
             "prompt": list(prompt),
             "n_predict": max_tokens,
             "temperature": 0,
             "n_probs": likeliest,
+            "return_tokens": True,
             "cache_prompt": False,
         }
         with self._post("/completion", body) as response:
-            said = json.load(response)["completion_probabilities"]
-        return [
-            (one["id"], {other["id"]: other["logprob"] for other in one["top_logprobs"]})
-            for one in said
-        ]
+            said = json.load(response)
+        # Left out where every token ends in the middle of a letter.
+        named = said.get("completion_probabilities") or []
+        found: list[tuple[int, dict[int, float]]] = []
+        # From the end: of the tokens of one letter, the last is the one that is named.
+        for token in reversed(said["tokens"]):
+            if named and named[-1]["id"] == token:
+                others = named.pop()["top_logprobs"]
+                found.append((token, {other["id"]: other["logprob"] for other in others}))
+            else:
+                found.append((token, {}))
+        return found[::-1]
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """By the chat template in the GGUF itself, without the BOS that a server adds."""

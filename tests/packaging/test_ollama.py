@@ -175,7 +175,7 @@ def test_all_that_the_modelfile_says_reaches_the_server(registry: Registry, gguf
         license=("Apache-2.0",),
         requires="0.14.0",
     )
-    done = ollama.deploy(order(registry.url, gguf, modelfile=made, quantize="q8_0"), quiet)
+    done = ollama.deploy(order(registry.url, gguf, modelfile=made, quantize=("q8_0",)), quiet)
     sha256 = hashlib.sha256(gguf.read_bytes()).hexdigest()
     assert registry.created == [
         {

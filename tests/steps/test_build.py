@@ -15,7 +15,7 @@ from tests.steps.project import SIGINT, SIGKILL, Project
 
 ALL = [
     *("fetch", "generate:smalltalk", "convert", "validate", "assemble"),
-    *("train", "fuse", "gguf", "evaluate", "deploy", "report"),
+    *("train", "fuse", "gguf", "parity", "evaluate", "deploy", "report"),
 ]
 
 
@@ -106,9 +106,9 @@ def test_new_modelfile_parameters_rerun_only_what_depends_on_them(project: Proje
 def test_a_new_rank_does_not_generate_again(project: Project) -> None:
     project.edit("rank: 4", "rank: 2")
     done = project.run("build", "recipe.yaml")
-    # evaluate and deploy need the same, and run side by side.
+    # evaluate and parity need the same, and take turns.
     assert done.ran[:3] == ["train", "fuse", "gguf"] and done.ran[-1] == "report"
-    assert set(done.ran[3:-1]) == {"evaluate", "deploy"}
+    assert set(done.ran[3:-1]) == {"parity", "evaluate", "deploy"}
     project.edit("rank: 2", "rank: 4")
     back = project.run("build", "recipe.yaml")
     assert back.code == 0 and back.ran == [], "going back costs nothing"
