@@ -36,7 +36,8 @@ class Planned:
     shape: tuple[int, ...]
     kind: str
     stored: Stored | None
-    values: Any | None = None
+    made: Callable[[], Any] | None = None
+    """Its values, where they lie in no file as the GGUF holds them."""
     order: Any | None = None
     offset: float = 0.0
 
@@ -71,13 +72,20 @@ def write(
         raise StepError(f"a GGUF of kind '{kind}' cannot be written", hint=_kinds())
     try:
         model = _opened(model_dir, kind)
-        half_made = out.with_name(f".{out.name}.{os.getpid()}.part")
-        writer = _prepared(model, half_made, kind, name)
+        writer = _prepared(model, kind, name)
     except (KeyError, TypeError, AttributeError) as error:
         raise StepError(f"{model_dir} is no complete model folder: {error!r}") from error
+    put(out, writer, model.tensors, progress)
+
+
+def put(out: Path, writer: Any, tensors: list[Planned], progress: Progress | None = None) -> None:
+    """The file, once the `writer` has been told all that stands before the tensors."""
+    half_made = out.with_name(f".{out.name}.{os.getpid()}.part")
+    for tensor in tensors:
+        writer.add_tensor_info(tensor.name, tensor.shape, None, tensor.bytes, _ggml(tensor.kind))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _write_file(writer, half_made, model.tensors, progress)
+        _write_file(writer, half_made, tensors, progress)
         half_made.replace(out)
         _sync_folder(out.parent)
     except OSError as error:
@@ -91,32 +99,30 @@ def write(
 
 
 def _opened(model_dir: Path, kind: str) -> Model:
-    config = _json(model_dir / "config.json")
+    config = read_json(model_dir / "config.json")
     architecture = architectures.of_config(config)
     tensors = _planned(safetensors_file.open_model(model_dir), architecture, config, kind)
     rows = next((t.shape[0] for t in tensors if t.name == "token_embd.weight"), 0)
     if not rows:
         raise StepError(f"{model_dir} has no embedding weights")
     chat = Chat.load(model_dir)
-    tokenizer = _json(model_dir / "tokenizer.json")
+    tokenizer = read_json(model_dir / "tokenizer.json")
     words = vocabulary.from_tokenizer_json(tokenizer, _special(chat), rows)
     ends = _end_ids(model_dir, chat, words)
     return Model({**config, "vocab_size": rows}, architecture, tensors, words, chat, ends)
 
 
-def _prepared(model: Model, path: Path, kind: str, name: str) -> Any:
-    writer = _writer(path, model.architecture.gguf)
+def _prepared(model: Model, kind: str, name: str) -> Any:
+    writer = new(model.architecture.gguf)
     writer.add_name(name)
     writer.add_file_type(FILE_TYPES[kind])
     writer.add_quantization_version(_gguf().GGML_QUANT_VERSION)
     _add_settings(writer, model.architecture, model.config)
     _add_vocabulary(writer, model.words, model.chat, model.ends)
-    for tensor in model.tensors:
-        writer.add_tensor_info(tensor.name, tensor.shape, None, tensor.bytes, _ggml(tensor.kind))
     return writer
 
 
-def _writer(path: Path, architecture: str) -> Any:
+def new(architecture: str) -> Any:
     """The package's writer, which packs arrays value by value: 3 s for Gemma's vocabulary."""
     gguf = _gguf()
     kinds = gguf.GGUFValueType
@@ -133,7 +139,7 @@ def _writer(path: Path, architecture: str) -> Any:
                 body = struct.pack(f"<{len(val)}{ARRAY_CODES[kind.name]}", *val)
             return struct.pack("<IIQ", vtype, kind, len(val)) + body
 
-    return Writer(path, architecture)
+    return Writer(None, architecture)
 
 
 def _planned(
@@ -160,11 +166,13 @@ def _planned(
     if rope.kind(scaling) == "llama3":
         base, head_dim = rope.base(config), architectures.head_dim_of(config)
         factors = rope.llama3_factors(scaling, base, head_dim)
-        planned.append(Planned("rope_freqs.weight", factors.shape, "f32", None, values=factors))
-    return sorted(planned, key=_file_order)
+        planned.append(
+            Planned("rope_freqs.weight", factors.shape, "f32", None, made=lambda: factors)
+        )
+    return sorted(planned, key=file_order)
 
 
-def _file_order(tensor: Planned) -> tuple[int, int, str]:
+def file_order(tensor: Planned) -> tuple[int, int, str]:
     """Embedding, layers in turn, the rest: the order in which a runtime needs them."""
     if tensor.name.startswith("blk."):
         return 1, int(tensor.name.split(".")[1]), tensor.name
@@ -199,7 +207,7 @@ def _end_ids(model_dir: Path, chat: Chat, words: Vocabulary) -> list[int]:
             hint="set base.chat_template to one that fits the base",
         )
     ends = [ids[stop] for stop in chat.stops if stop in ids]
-    listed = _json(model_dir / "generation_config.json", missing={}).get("eos_token_id") or []
+    listed = read_json(model_dir / "generation_config.json", missing={}).get("eos_token_id") or []
     ends += [listed] if isinstance(listed, int) else listed
     return list(dict.fromkeys(ends))
 
@@ -268,9 +276,10 @@ def _stored_blocks(tensor: Planned) -> Iterator[Any]:
     """The tensor's bytes as the file holds them, some rows at a time."""
     import numpy as np
 
-    if tensor.stored is None:
-        yield np.ascontiguousarray(tensor.values)
+    if tensor.made is not None:
+        yield np.ascontiguousarray(tensor.made())
         return
+    assert tensor.stored is not None
     for block in tensor.stored.blocks(tensor.order):
         if tensor.offset:
             block = block.astype(np.float32) + np.float32(tensor.offset)
@@ -282,7 +291,7 @@ def _stored_blocks(tensor: Planned) -> Iterator[Any]:
             yield np.ascontiguousarray(_gguf().quantize(values, _ggml(tensor.kind)))
 
 
-def _json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
+def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
     if missing is not None and not path.is_file():
         return missing
     try:

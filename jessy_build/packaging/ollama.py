@@ -45,7 +45,7 @@ class Deployment:
     """The tag. `latest` follows it."""
     gguf: Path
     modelfile: "Modelfile"
-    """Its `from_` is for the file only: the server gets `gguf`."""
+    """Its `from_` and `adapter` are for the file only: the server gets `gguf` and `adapter`."""
     expected_prompts: Sequence[tuple[Sequence[Turn], str]]
     """Conversations, and the text that the training's template makes of them."""
     bos: str = ""
@@ -54,6 +54,8 @@ class Deployment:
     """As the recipe names it; None where the template was derived."""
     quantize: str | None = None
     allow_remote: bool = False
+    adapter: Path | None = None
+    """A GGUF LoRA for the server to put on top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +145,9 @@ def deploy(order: Deployment, progress: Progress) -> Deployed:
     running = glance.version(order.host, QUICK_SECONDS)
     if running is None:
         raise StepError(f"no Ollama answers at {order.host}", hint="start it: ollama serve")
-    blob = _upload(server, order.gguf, progress)
+    blobs = {file: _upload(server, file, progress) for file in (order.gguf, order.adapter) if file}
     try:
-        _create(server, candidate, blob, order, progress)
+        _create(server, candidate, blobs, order, progress)
         _prove_prompts(server, candidate, order)
         answer = _one_answer(server, candidate, order)
         made = server.digests()[candidate]
@@ -176,11 +178,15 @@ def _upload(server: "Server", path: Path, progress: Progress) -> str:
 
 
 def _create(
-    server: Server, candidate: str, blob: str, order: Deployment, progress: Progress
+    server: Server,
+    candidate: str,
+    blobs: Mapping[Path, str],
+    order: Deployment,
+    progress: Progress,
 ) -> None:
     last = ""
     try:
-        for line in server.stream("POST", "/api/create", _create_body(candidate, blob, order)):
+        for line in server.stream("POST", "/api/create", _create_body(candidate, blobs, order)):
             if "error" in line:
                 raise refused("create the model", line["error"])
             last = str(line.get("status", ""))
@@ -198,13 +204,12 @@ def _create(
         )
 
 
-def _create_body(candidate: str, blob: str, order: Deployment) -> dict[str, Any]:
-    m = order.modelfile
-    if m.adapter is not None:
-        raise StepError("a model with an adapter beside it is not deployed", hint="fuse it first")
+def _create_body(candidate: str, blobs: Mapping[Path, str], order: Deployment) -> dict[str, Any]:
+    m, adapter = order.modelfile, order.adapter
     said = {
         "model": candidate,
-        "files": {order.gguf.name: blob},
+        "files": {order.gguf.name: blobs[order.gguf]},
+        "adapters": {adapter.name: blobs[adapter]} if adapter else {},
         "system": m.system,
         "template": m.template,
         "parameters": dict(m.parameters),

@@ -419,7 +419,10 @@ class Export(Config):
     """What the trained model is written as."""
 
     kind: Literal["fused", "adapter"] = "fused"
-    """`fused`: the adapter is merged into the weights of its base. `adapter`: the LoRA alone."""
+    """`fused`: the adapter is merged into the weights of its base. `adapter`: the base stays as it
+    is, and the LoRA is a GGUF of its own that llama.cpp and Ollama put on top. It is small, many
+    share one base, and nothing of it is rounded when that is quantised. Ollama cannot do so with
+    Gemma 3 and Qwen 3, which it runs on an engine of its own: there it is refused."""
     gguf: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
     """How the matrices are stored in the GGUF file, as llama.cpp calls it: 32, 16, 16 or 8.5 bits
     a weight. Vectors stay f32."""

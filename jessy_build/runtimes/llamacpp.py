@@ -95,7 +95,9 @@ class Runtime:
 
 
 @contextmanager
-def open(gguf: Path, stops: Sequence[str] = (), context: int = 2048) -> Iterator[Runtime]:
+def open(
+    gguf: Path, stops: Sequence[str] = (), context: int = 2048, adapter: Path | None = None
+) -> Iterator[Runtime]:
     """Load the model; it is asked over loopback and unloaded at the end of the `with`."""
     try:
         import xllamacpp
@@ -104,6 +106,8 @@ def open(gguf: Path, stops: Sequence[str] = (), context: int = 2048) -> Iterator
         raise MissingPackage("xllamacpp", needed_for="asking a GGUF", install=install) from None
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
+    if adapter is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_ctx = context
@@ -116,7 +120,8 @@ def open(gguf: Path, stops: Sequence[str] = (), context: int = 2048) -> Iterator
     try:
         server = xllamacpp.Server(params)
     except RuntimeError as error:
-        raise StepError(f"llama.cpp cannot load {gguf.name}: {error}") from error
+        with_it = f" with {adapter.name}" if adapter else ""
+        raise StepError(f"llama.cpp cannot load {gguf.name}{with_it}: {error}") from error
     address = urlsplit(server.listening_address)
     assert address.hostname and address.port
     runtime = Runtime(tuple(stops), address.hostname, address.port)

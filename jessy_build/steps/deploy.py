@@ -42,7 +42,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "system": loaded.system,
     }
     span = loaded.span_of("deploy" if recipe.deploy else "export")
-    needs = {"model": "gguf", "template": "fuse"}
+    needs = {"model": "gguf", "template": gguf.template(recipe)}
     about = {
         "deploy.ollama": params["ollama"],
         "version": recipe.version,
@@ -118,6 +118,7 @@ def run(job: Job) -> Facts:
             model=target["model"],
             version=job.step.params["version"],
             gguf=job.inputs["model"] / gguf.FILE,
+            adapter=gguf.adapter(job.inputs["model"]),
             modelfile=made,
             template_file=_template_file(job.step),
             quantize=target["quantize"],
@@ -200,9 +201,11 @@ def _modelfile(job: Job, talk: "chat.Chat") -> "Served":
     config = job.step.payload.modelfile
     own = job.step.params["modelfile"].get("template")
     parameters: dict[str, Any] = config.parameters.given()
+    adapter = gguf.adapter(job.inputs["model"])
     stops = dict.fromkeys((*talk.stops, *parameters.get("stop", ())))
     return Served(
         from_=f"./{gguf.FILE}",
+        adapter=f"./{adapter.name}" if adapter else None,
         parameters={**parameters, "stop": tuple(stops)},
         system=job.step.params["system"],
         template=chat.ollama_template(talk).text if own is None else own,

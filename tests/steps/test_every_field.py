@@ -187,6 +187,7 @@ train:
   eval_every: 2
   keep: best
 export:
+  kind: fused
   gguf: f16
 modelfile:
   template: turns.tmpl
@@ -348,6 +349,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "train.eval_every": ("3", "train"),
     "train.keep": ("last", "train"),
     "train.seed": ("5", "train"),
+    "export.kind": ("adapter", "gguf"),
     "export.gguf": ("f32", "gguf evaluate"),
     "modelfile.parameters.temperature": ("0.4", "deploy"),
     "modelfile.parameters.top_p": ("0.8", "deploy"),
