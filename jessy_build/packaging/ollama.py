@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jessy_build import digest
 from jessy_build.diagnostics import StepError, width
-from jessy_build.packaging import glance, live
+from jessy_build.packaging import glance, live, versions
 from jessy_build.packaging.ollama_server import QUICK_SECONDS, Server, refused
 
 if TYPE_CHECKING:
@@ -145,6 +145,12 @@ def deploy(order: Deployment, progress: Progress) -> Deployed:
     running = glance.version(order.host, QUICK_SECONDS)
     if running is None:
         raise StepError(f"no Ollama answers at {order.host}", hint="start it: ollama serve")
+    wanted = order.modelfile.requires
+    if wanted is not None and versions.is_older(running, wanted):
+        raise StepError(
+            f"Ollama at {order.host} is {running}, and the model requires {wanted} or newer",
+            hint="update Ollama; or lower modelfile.requires, if an older one will do",
+        )
     blobs = {file: _upload(server, file, progress) for file in (order.gguf, order.adapter) if file}
     try:
         _create(server, candidate, blobs, order, progress)

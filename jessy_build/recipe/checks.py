@@ -692,6 +692,8 @@ CHECKS: tuple[Check, ...] = (
     ollama_takes_the_name,
     weights_are_quantised_once,
     served.the_adapter_can_be_put_on,
+    served.the_required_version_is_one,
+    served.licences_can_be_carried,
     variables_can_be_read,
     prompts_read_what_varies,
     prompts_can_be_rendered,

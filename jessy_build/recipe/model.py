@@ -428,6 +428,9 @@ class Export(Config):
     a weight. Vectors stay f32."""
 
 
+License = Annotated[str, Field(min_length=1)]
+
+
 class Modelfile(serving.Config):
     """What Ollama is told about the model."""
 
@@ -435,6 +438,20 @@ class Modelfile(serving.Config):
     """`auto`: derived from the chat template of the training. Or the path of a file in Ollama's
     own template language (Go's), taken as it stands, its last line end too. Either is proved on the
     server: it has to make the very prompts that the model was trained on."""
+    license: License | Annotated[tuple[License, ...], Field(min_length=1)] | None = None
+    """Under which terms the model may be used: a text, or a list of them. The licence of the base
+    belongs there, too. Default: none is told."""
+    license_file: File | None = None
+    """A file whose text is one more licence."""
+    requires: str | None = None
+    """The lowest version of Ollama that may run the model, such as 0.14.0. A build refuses an older
+    server, before it uploads anything."""
+
+    @property
+    def licenses(self) -> tuple[License, ...]:
+        if self.license is None:
+            return ()
+        return self.license if isinstance(self.license, tuple) else (self.license,)
 
 
 class Ollama(Config):

@@ -1,16 +1,23 @@
 """Rules about what is served: the adapter alone, and what a server is told of the model."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jessy_build.diagnostics import Diagnostic, StepError, code
+from jessy_build.packaging import versions
+from jessy_build.recipe import scalars
 from jessy_build.recipe.placed import placed
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
 
 NOT_ALONE = code("R260", "an adapter cannot be served beside its base")
+NO_VERSION = code("R261", "a required version of Ollama is not written as one")
+NOT_CARRIED = code("R262", "a licence cannot stand in a Modelfile")
+
+NUMBERED = re.compile(r"\d+(?:\.\d+){0,2}")
 
 
 def the_adapter_can_be_put_on(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
@@ -60,3 +67,41 @@ def _base_config(loaded: "LoadedRecipe") -> Mapping[str, Any] | None:
     except (OSError, ValueError):
         return None
     return said if isinstance(said, dict) else None
+
+
+def the_required_version_is_one(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    said = loaded.recipe.modelfile.requires
+    if said is None or (versions.parsed(said) and not said.startswith("v") and "." in said):
+        return
+    number = NUMBERED.search(said)
+    yield placed(
+        loaded,
+        ("modelfile", "requires"),
+        NO_VERSION,
+        f"{scalars.told(said)} is no version of Ollama",
+        expected="the number of the lowest one that will do, such as 0.14.0",
+        hint=f"write {_in_three(number[0])}" if number else "`ollama --version` says yours",
+    )
+
+
+def _in_three(number: str) -> str:
+    parts = [str(int(part)) for part in number.split(".")]
+    return ".".join((*parts, "0", "0")[:3])
+
+
+def licences_can_be_carried(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    """Said here, since the Modelfile is written when all is trained."""
+    from jessy_build.packaging import modelfile
+
+    said, text = loaded.recipe.modelfile, loaded.opened.license_text
+    for field, texts in (("license", said.licenses), ("license_file", (text,) if text else ())):
+        try:
+            modelfile.render(modelfile.Modelfile("base", license=texts))
+        except ValueError as error:
+            yield placed(
+                loaded,
+                ("modelfile", field),
+                NOT_CARRIED,
+                f"the licence cannot stand in a Modelfile: {str(error).removeprefix('LICENSE: ')}",
+                hint="write a plain space, or take it out" if "print" in str(error) else "",
+            )

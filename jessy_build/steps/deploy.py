@@ -58,10 +58,14 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
 
 
 def _told(loaded: "LoadedRecipe") -> dict[str, Any]:
-    """The recipe's block, with what stands in the file of its template."""
+    """The recipe's block, with what stands in the files of its template and licence."""
     block = loaded.recipe.modelfile
     said = block.model_dump(mode="json", exclude_defaults=True)
-    return said | ({"template": loaded.opened.go_template} if block.template != "auto" else {})
+    if block.template != "auto":
+        said["template"] = loaded.opened.go_template
+    if block.license_file is not None:
+        said["license_file"] = loaded.opened.license_text
+    return said
 
 
 def env_line(loaded: "LoadedRecipe") -> "EnvLine | None":
@@ -199,7 +203,8 @@ def _modelfile(job: Job, talk: "chat.Chat") -> "Served":
     from jessy_build.packaging.modelfile import Modelfile as Served
 
     config = job.step.payload.modelfile
-    own = job.step.params["modelfile"].get("template")
+    told = job.step.params["modelfile"]
+    own = told.get("template")
     parameters: dict[str, Any] = config.parameters.given()
     adapter = gguf.adapter(job.inputs["model"])
     stops = dict.fromkeys((*talk.stops, *parameters.get("stop", ())))
@@ -210,6 +215,8 @@ def _modelfile(job: Job, talk: "chat.Chat") -> "Served":
         system=job.step.params["system"],
         template=chat.ollama_template(talk).text if own is None else own,
         messages=tuple(Turn(turn.role, turn.content) for turn in config.messages),
+        license=(*config.licenses, *([terms] if (terms := told.get("license_file")) else ())),
+        requires=config.requires,
     )
 
 
