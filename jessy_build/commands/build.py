@@ -44,11 +44,12 @@ def max_usd_option(sub: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.steps import builds, capped, closing, saved, training
+    from jessy_build.steps import alone, builds, capped, closing, saved, training
 
     planned = _planned(args)
     began = time.time_ns()
     workspaces = recipe.workspaces(args)
+    alone.refuse(workspaces, args.until)
     training.refuse(workspaces, args.until)
     budget = capped.budget(workspaces, args.max_usd)
     if len(workspaces) > 1:

@@ -25,9 +25,10 @@ def options(sub: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.steps import explain, training
+    from jessy_build.steps import alone, explain, training
 
     workspaces = recipe.workspaces(args)
+    alone.refuse(workspaces, args.until)
     training.refuse(workspaces, args.until)
     if len(workspaces) > 1:
         return _all(args, workspaces, console)

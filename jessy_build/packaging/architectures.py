@@ -29,6 +29,14 @@ PLAIN_LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+FUSED_LAYER = {
+    "attn_norm": "input_layernorm",
+    "attn_qkv": "self_attn.qkv_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_up": "mlp.gate_up_proj",
+    "ffn_down": "mlp.down_proj",
+}
 QK_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
 SANDWICH_LAYER = PLAIN_LAYER | {
     "post_attention_norm": "post_attention_layernorm",
@@ -52,6 +60,8 @@ class Architecture:
     """What GGUF stores more than Hugging Face in every norm."""
     head_dim: bool = False
     """Whether config.json names the head size."""
+    adapters_in_ollama: bool = True
+    """False where Ollama computes with an engine of its own, which has no LoRA; llama.cpp has."""
     special_config: Callable[[Meta, dict[str, Any]], dict[str, Any]] = lambda meta, config: {}
     """More of config.json out of the GGUF's settings."""
     special_keys: Callable[[Meta], dict[str, Any]] = lambda config: {}
@@ -164,6 +174,13 @@ def head_dim_of(config: Meta) -> int:
     return int(config.get("head_dim") or int(config["hidden_size"]) // heads)
 
 
+def _whole_heads_are_rotated(config: Meta) -> dict[str, Any]:
+    share = float(config.get("partial_rotary_factor") or 1.0)
+    if share != 1.0:
+        raise StepError(f"the model rotates {share:g} of each head, which has no GGUF writer here")
+    return {}
+
+
 GEMMA = {"hidden_activation": "gelu_pytorch_tanh"}
 
 ARCHITECTURES = (
@@ -189,7 +206,16 @@ ARCHITECTURES = (
         hf_class="Qwen3ForCausalLM",
         layer=PLAIN_LAYER | QK_NORMS,
         head_dim=True,
+        adapters_in_ollama=False,
         defaults={"hidden_act": "silu", "attention_bias": False},
+    ),
+    Architecture(
+        gguf="phi3",
+        model_types=("phi3",),
+        hf_class="Phi3ForCausalLM",
+        layer=FUSED_LAYER,
+        special_keys=_whole_heads_are_rotated,
+        defaults={"hidden_act": "silu"},
     ),
     Architecture(
         gguf="gemma",
@@ -218,6 +244,7 @@ ARCHITECTURES = (
         layer=SANDWICH_LAYER | QK_NORMS,
         norm_offset=1.0,
         head_dim=True,
+        adapters_in_ollama=False,
         special_config=gemma.gemma3_config,
         special_keys=gemma.gemma3_keys,
         defaults=GEMMA,

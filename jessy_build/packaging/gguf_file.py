@@ -8,6 +8,7 @@ import math
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,23 @@ def open_gguf(path: Path) -> GgufFile:
             raise _broken(path, f"tensor '{name}' reaches past the end of the file (cut off?)")
         tensors[name] = tensor
     return GgufFile(path, meta, tensors, data)
+
+
+def architecture(path: Path) -> str | None:
+    """As its settings name it, which begin with that; None where it cannot be told."""
+    with (
+        suppress(OSError, ValueError, EOFError, struct.error, KeyError, OverflowError),
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view,
+    ):
+        cursor = _Cursor(view)
+        cursor.take(16)
+        for _ in range(cursor.scalar("Q")):
+            key = cursor.string()
+            value = cursor.value(cursor.scalar("I"))
+            if key == "general.architecture":
+                return str(value)
+    return None
 
 
 class _Cursor:

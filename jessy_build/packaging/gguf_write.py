@@ -3,14 +3,19 @@
 The bytes depend on the folder, the name and the kind alone. The file appears whole or not at all.
 """
 
-import json
+import gc
 import math
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import pydantic_core
 
 from jessy_build.chat import Chat
 from jessy_build.diagnostics import MissingPackage, StepError
@@ -36,7 +41,8 @@ class Planned:
     shape: tuple[int, ...]
     kind: str
     stored: Stored | None
-    values: Any | None = None
+    made: Callable[[], Any] | None = None
+    """Its values, where they lie in no file as the GGUF holds them."""
     order: Any | None = None
     offset: float = 0.0
 
@@ -66,18 +72,26 @@ def write(
     name: str,
     progress: Progress | None = None,
 ) -> None:
-    """`progress` is told the bytes written and the bytes in all, once a tensor."""
+    """`progress` is told the bytes of weights written and in all: once before, once a tensor."""
     if kind not in FILE_TYPES:
         raise StepError(f"a GGUF of kind '{kind}' cannot be written", hint=_kinds())
     try:
-        model = _opened(model_dir, kind)
-        half_made = out.with_name(f".{out.name}.{os.getpid()}.part")
-        writer = _prepared(model, half_made, kind, name)
+        with _no_collecting():
+            model = _opened(model_dir, kind)
+        writer = _prepared(model, kind, name)
     except (KeyError, TypeError, AttributeError) as error:
         raise StepError(f"{model_dir} is no complete model folder: {error!r}") from error
+    put(out, writer, model.tensors, progress)
+
+
+def put(out: Path, writer: Any, tensors: list[Planned], progress: Progress | None = None) -> None:
+    """The file, once the `writer` has been told all that stands before the tensors."""
+    half_made = out.with_name(f".{out.name}.{os.getpid()}.part")
+    for tensor in tensors:
+        writer.add_tensor_info(tensor.name, tensor.shape, None, tensor.bytes, _ggml(tensor.kind))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _write_file(writer, half_made, model.tensors, progress)
+        _write_file(writer, half_made, tensors, progress)
         half_made.replace(out)
         _sync_folder(out.parent)
     except OSError as error:
@@ -90,33 +104,44 @@ def write(
         half_made.unlink(missing_ok=True)
 
 
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """A large vocabulary is a million small objects, none of them garbage: looking for some while
+    they are made takes half of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _opened(model_dir: Path, kind: str) -> Model:
-    config = _json(model_dir / "config.json")
+    config = read_json(model_dir / "config.json")
     architecture = architectures.of_config(config)
     tensors = _planned(safetensors_file.open_model(model_dir), architecture, config, kind)
     rows = next((t.shape[0] for t in tensors if t.name == "token_embd.weight"), 0)
     if not rows:
         raise StepError(f"{model_dir} has no embedding weights")
     chat = Chat.load(model_dir)
-    tokenizer = _json(model_dir / "tokenizer.json")
+    tokenizer = read_json(model_dir / "tokenizer.json")
     words = vocabulary.from_tokenizer_json(tokenizer, _special(chat), rows)
     ends = _end_ids(model_dir, chat, words)
     return Model({**config, "vocab_size": rows}, architecture, tensors, words, chat, ends)
 
 
-def _prepared(model: Model, path: Path, kind: str, name: str) -> Any:
-    writer = _writer(path, model.architecture.gguf)
+def _prepared(model: Model, kind: str, name: str) -> Any:
+    writer = new(model.architecture.gguf)
     writer.add_name(name)
     writer.add_file_type(FILE_TYPES[kind])
     writer.add_quantization_version(_gguf().GGML_QUANT_VERSION)
     _add_settings(writer, model.architecture, model.config)
     _add_vocabulary(writer, model.words, model.chat, model.ends)
-    for tensor in model.tensors:
-        writer.add_tensor_info(tensor.name, tensor.shape, None, tensor.bytes, _ggml(tensor.kind))
     return writer
 
 
-def _writer(path: Path, architecture: str) -> Any:
+def new(architecture: str) -> Any:
     """The package's writer, which packs arrays value by value: 3 s for Gemma's vocabulary."""
     gguf = _gguf()
     kinds = gguf.GGUFValueType
@@ -128,12 +153,15 @@ def _writer(path: Path, architecture: str) -> Any:
             kind = kinds.get_type(val[0])
             if kind is kinds.STRING:
                 texts = [text if isinstance(text, bytes) else text.encode() for text in val]
-                body = b"".join([struct.pack("<Q", len(text)) + text for text in texts])
+                counts = list(map(len, texts))
+                lengths = [struct.pack("<Q", count) for count in range(max(counts) + 1)]
+                each = map(lengths.__getitem__, counts)
+                body = b"".join(chain.from_iterable(zip(each, texts, strict=True)))
             else:
                 body = struct.pack(f"<{len(val)}{ARRAY_CODES[kind.name]}", *val)
             return struct.pack("<IIQ", vtype, kind, len(val)) + body
 
-    return Writer(path, architecture)
+    return Writer(None, architecture)
 
 
 def _planned(
@@ -160,11 +188,13 @@ def _planned(
     if rope.kind(scaling) == "llama3":
         base, head_dim = rope.base(config), architectures.head_dim_of(config)
         factors = rope.llama3_factors(scaling, base, head_dim)
-        planned.append(Planned("rope_freqs.weight", factors.shape, "f32", None, values=factors))
-    return sorted(planned, key=_file_order)
+        planned.append(
+            Planned("rope_freqs.weight", factors.shape, "f32", None, made=lambda: factors)
+        )
+    return sorted(planned, key=file_order)
 
 
-def _file_order(tensor: Planned) -> tuple[int, int, str]:
+def file_order(tensor: Planned) -> tuple[int, int, str]:
     """Embedding, layers in turn, the rest: the order in which a runtime needs them."""
     if tensor.name.startswith("blk."):
         return 1, int(tensor.name.split(".")[1]), tensor.name
@@ -191,7 +221,8 @@ def _special(chat: Chat) -> dict[str, str]:
 
 def _end_ids(model_dir: Path, chat: Chat, words: Vocabulary) -> list[int]:
     """Every token that ends an answer, the template's end of turn first."""
-    ids = {token: number for number, token in enumerate(words.tokens)}
+    wanted = {chat.end_of_turn, *chat.stops}
+    ids = {token: number for number, token in enumerate(words.tokens) if token in wanted}
     if chat.end_of_turn not in ids:
         raise StepError(
             f"the chat template ends a turn with '{chat.end_of_turn}', which is no token of the "
@@ -199,7 +230,7 @@ def _end_ids(model_dir: Path, chat: Chat, words: Vocabulary) -> list[int]:
             hint="set base.chat_template to one that fits the base",
         )
     ends = [ids[stop] for stop in chat.stops if stop in ids]
-    listed = _json(model_dir / "generation_config.json", missing={}).get("eos_token_id") or []
+    listed = read_json(model_dir / "generation_config.json", missing={}).get("eos_token_id") or []
     ends += [listed] if isinstance(listed, int) else listed
     return list(dict.fromkeys(ends))
 
@@ -253,24 +284,62 @@ def _write_file(writer: Any, path: Path, plan: list[Planned], progress: Progress
     (file,) = writer.fout
     writer.write_padding(file, file.tell())
     total, done = sum(tensor.bytes for tensor in plan), 0
-    for tensor in plan:
-        for block in _stored_blocks(tensor):
-            file.write(block.data)
-        writer.write_padding(file, tensor.bytes)
-        done += tensor.bytes
-        if progress:
-            progress(done, total)
-    file.flush()
-    os.fsync(file.fileno())
+    if progress:
+        progress(0, total)
+    with _Flusher(file) as flusher:
+        for tensor in plan:
+            for block in _stored_blocks(tensor):
+                file.write(block.data)
+                flusher.wrote(block.nbytes)
+            writer.write_padding(file, tensor.bytes)
+            done += tensor.bytes
+            if progress:
+                progress(done, total)
+
+
+class _Flusher:
+    """Sends to the disk what was written while more is written. All of it is there at the end."""
+
+    EACH = 1 << 26
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.thread = ThreadPoolExecutor(1)
+        self.running: Future[None] | None = None
+        self.waiting = 0
+
+    def __enter__(self) -> "_Flusher":
+        return self
+
+    def wrote(self, count: int) -> None:
+        self.waiting += count
+        if self.waiting < self.EACH or (self.running and not self.running.done()):
+            return
+        self._check()
+        self.running = self.thread.submit(os.fsync, self.file.fileno())
+        self.waiting = 0
+
+    def _check(self) -> None:
+        """The system tells of a failure once, to whoever asks first."""
+        if self.running:
+            self.running.result()
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        self.thread.shutdown()
+        if kind is None:
+            self._check()
+            self.file.flush()
+            os.fsync(self.file.fileno())
 
 
 def _stored_blocks(tensor: Planned) -> Iterator[Any]:
     """The tensor's bytes as the file holds them, some rows at a time."""
     import numpy as np
 
-    if tensor.stored is None:
-        yield np.ascontiguousarray(tensor.values)
+    if tensor.made is not None:
+        yield np.ascontiguousarray(tensor.made())
         return
+    assert tensor.stored is not None
     for block in tensor.stored.blocks(tensor.order):
         if tensor.offset:
             block = block.astype(np.float32) + np.float32(tensor.offset)
@@ -282,11 +351,11 @@ def _stored_blocks(tensor: Planned) -> Iterator[Any]:
             yield np.ascontiguousarray(_gguf().quantize(values, _ggml(tensor.kind)))
 
 
-def _json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
+def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
     if missing is not None and not path.is_file():
         return missing
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = pydantic_core.from_json(path.read_bytes(), cache_strings="none")
     except OSError as error:
         raise StepError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError:

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, get_args
 
 from pydantic import ValidationError
 
+from jessy_build.packaging import versions
 from jessy_build.packaging.config import Parameters, Role, Value
 
 QUOTES = '"""'
@@ -64,6 +65,14 @@ def parse(text: str) -> Modelfile:
                 messages.append(Message(cast(Role, command.word), command.value))
             case "license":
                 licenses.append(command.value)
+            case "requires":
+                if versions.parsed(command.value) is None:
+                    raise ValueError(
+                        f"line {command.line}: REQUIRES is a version such as 0.14.0, "
+                        f"not '{command.value}'"
+                    )
+                # As Ollama reads it.
+                found["requires"] = command.value.removeprefix("v")
             case name:
                 found["from_" if name == "from" else name] = command.value
     if "from_" not in found:

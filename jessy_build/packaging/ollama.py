@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jessy_build import digest, parted
 from jessy_build.diagnostics import StepError
-from jessy_build.packaging import glance, live
+from jessy_build.packaging import glance, live, versions
 from jessy_build.packaging.ollama_server import QUICK_SECONDS, Server, refused
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Deployment:
     """The tag. `latest` follows it."""
     gguf: Path
     modelfile: "Modelfile"
-    """Its `from_` is for the file only: the server gets `gguf`."""
+    """Its `from_` and `adapter` are for the file only: the server gets `gguf` and `adapter`."""
     expected_prompts: Sequence[tuple[Sequence[Turn], str]]
     """Conversations, and the text that the training's template makes of them."""
     bos: str = ""
@@ -60,6 +60,8 @@ class Deployment:
     """Asks a candidate of smaller weights whether it still is what was trained. An error makes the
     next kind be tried; behind the last one it ends the deployment."""
     allow_remote: bool = False
+    adapter: Path | None = None
+    """A GGUF LoRA for the server to put on top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,15 @@ def deploy(order: Deployment, progress: Progress) -> Deployed:
     running = glance.version(order.host, QUICK_SECONDS)
     if running is None:
         raise StepError(f"no Ollama answers at {order.host}", hint="start it: ollama serve")
-    blob = _upload(server, order.gguf, progress)
+    wanted = order.modelfile.requires
+    if wanted is not None and versions.is_older(running, wanted):
+        raise StepError(
+            f"Ollama at {order.host} is {running}, and the model requires {wanted} or newer",
+            hint="update Ollama; or lower modelfile.requires, if an older one will do",
+        )
+    blobs = {file: _upload(server, file, progress) for file in (order.gguf, order.adapter) if file}
     try:
-        kind = _create_one(server, candidate, blob, order, progress)
+        kind = _create_one(server, candidate, blobs, order, progress)
         _prove_prompts(server, candidate, order)
         answer = _one_answer(server, candidate, order)
         made = server.digests()[candidate]
@@ -184,11 +192,15 @@ def _upload(server: "Server", path: Path, progress: Progress) -> str:
 
 
 def _create_one(
-    server: Server, candidate: str, blob: str, order: Deployment, progress: Progress
+    server: Server,
+    candidate: str,
+    blobs: Mapping[Path, str],
+    order: Deployment,
+    progress: Progress,
 ) -> str | None:
     problem = None
     for kind in order.quantize:
-        _create(server, _create_body(candidate, blob, order, kind), order, progress)
+        _create(server, _create_body(candidate, blobs, order, kind), order, progress)
         problem = order.judge(candidate, kind) if kind in SMALLER else None
         if problem is None:
             return kind
@@ -216,13 +228,14 @@ def _create(server: Server, body: Mapping[str, Any], order: Deployment, progress
         )
 
 
-def _create_body(candidate: str, blob: str, order: Deployment, kind: str | None) -> dict[str, Any]:
-    m = order.modelfile
-    if m.adapter is not None:
-        raise StepError("a model with an adapter beside it is not deployed", hint="fuse it first")
+def _create_body(
+    candidate: str, blobs: Mapping[Path, str], order: Deployment, kind: str | None
+) -> dict[str, Any]:
+    m, adapter = order.modelfile, order.adapter
     said = {
         "model": candidate,
-        "files": {order.gguf.name: blob},
+        "files": {order.gguf.name: blobs[order.gguf]},
+        "adapters": {adapter.name: blobs[adapter]} if adapter else {},
         "system": m.system,
         "template": m.template,
         "parameters": dict(m.parameters),

@@ -30,6 +30,11 @@ class Stored:
     def rows(self) -> int:
         return math.prod(self.shape[:-1])
 
+    def whole(self) -> Any:
+        import numpy as np
+
+        return np.concatenate(list(self.blocks())).reshape(self.shape)
+
     def blocks(self, order: Any | None = None) -> Iterator[Any]:
         """Blocks of whole rows, in `order` when given; F16 stays F16, the rest becomes F32."""
         import numpy as np
@@ -52,7 +57,7 @@ def open_model(folder: Path) -> dict[str, Stored]:
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
     if single.is_file():
-        return _table(single)
+        return table(single)
     if not index.is_file():
         raise StepError(f"{folder} holds no model.safetensors")
     try:
@@ -63,11 +68,12 @@ def open_model(folder: Path) -> dict[str, Stored]:
         raise StepError(f"{index} names a shard outside its own folder")
     tensors: dict[str, Stored] = {}
     for name in names:
-        tensors |= _table(folder / name)
+        tensors |= table(folder / name)
     return tensors
 
 
-def _table(path: Path) -> dict[str, Stored]:
+def table(path: Path) -> dict[str, Stored]:
+    """Every tensor of one file."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -6,13 +6,17 @@ by the score of the result, which is the same as merging by a list that is sorte
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import neg
 from typing import Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import pretokenizers
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+SCORED = (NORMAL, USER_DEFINED)
 SPACE = "▁"
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 Merge = tuple[str, str]
 SPECIAL_IDS = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 
@@ -215,18 +219,19 @@ def from_tokenizer_json(
             hint="only BPE tokenizers can, SentencePiece ones in their BPE form among them",
         )
     spm = bool(model.get("byte_fallback"))
-    merges = [
-        _merge(merge) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]
-    ]
+    merges: list[Sequence[str]] = model["merges"]
+    if merges and isinstance(merges[0], str):
+        merges = [_merge(merge) for merge in model["merges"]]
     tokens, types = _listed(tokenizer, rows, spm)
-    ids = {token: number for number, token in enumerate(tokens)}
+    wanted = set(special.values())
+    ids = {token: number for number, token in enumerate(tokens) if token in wanted}
     return Vocabulary(
         model="llama" if spm else "gpt2",
         pre="default" if spm else _pre_name(tokenizer, model),
         tokens=tokens,
         types=types,
         scores=_scores(tokens, types, merges) if spm else (),
-        merges=() if spm else tuple(merges),
+        merges=() if spm else tuple([(left, right) for left, right in merges]),
         add_space_prefix=spm and _prefixes_space(tokenizer),
         add_bos=_adds_bos(tokenizer, special.get("bos", "")),
         special={role: ids[text] for role, text in special.items() if text in ids},
@@ -237,7 +242,7 @@ def _listed(
     tokenizer: Mapping[str, Any], rows: int, spm: bool
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Every row of the embedding gets a token; rows without one get a name nobody can type."""
-    tokens = [f"[PAD{number}]" for number in range(rows)]
+    tokens = [""] * rows
     types = [UNUSED] * rows
     model = tokenizer["model"]
     unknown = model.get("unk_token")
@@ -245,7 +250,10 @@ def _listed(
         if not 0 <= number < rows:
             raise StepError(f"token '{token}' has id {number}, but the model has {rows} rows")
         tokens[number] = token
-        types[number] = BYTE if spm and _is_byte(token) else NORMAL
+        types[number] = NORMAL
+    for token in BYTES if spm else ():
+        if token in model["vocab"]:
+            types[model["vocab"][token]] = BYTE
     for added in tokenizer.get("added_tokens") or []:
         number = added["id"]
         if not 0 <= number < rows:
@@ -256,26 +264,27 @@ def _listed(
         types[number] = CONTROL if added.get("special") else USER_DEFINED
     if spm and unknown in model["vocab"]:
         types[model["vocab"][unknown]] = UNKNOWN
+    if UNUSED in types:
+        tokens = [
+            token if kind != UNUSED else f"[PAD{number}]"
+            for number, (token, kind) in enumerate(zip(tokens, types, strict=True))
+        ]
     return tuple(tokens), tuple(types)
 
 
-def _is_byte(token: str) -> bool:
-    return len(token) == 6 and token.startswith("<0x") and token.endswith(">")
-
-
 def _scores(
-    tokens: Sequence[str], types: Sequence[int], merges: Sequence[Merge]
+    tokens: Sequence[str], types: Sequence[int], merges: Sequence[Sequence[str]]
 ) -> tuple[float, ...]:
     """A piece scores by the place of its first merge; what no merge makes scores lowest."""
-    pieces = dict.fromkeys([left + right for left, right in merges])
-    ranks = {piece: -float(rank) for rank, piece in enumerate(pieces)}
+    # In as few steps of the interpreter as can be: Gemma has half a million merges.
+    pieces = dict.fromkeys(map("".join, merges))
+    ranks = dict(zip(pieces, map(neg, map(float, range(len(pieces)))), strict=True))
     lowest = -float(len(ranks) + 1)
-    return tuple(
-        [
-            ranks.get(token, lowest) if kind in (NORMAL, USER_DEFINED) else lowest
-            for token, kind in zip(tokens, types, strict=True)
-        ]
-    )
+    scores = list(map(ranks.get, tokens, repeat(lowest)))
+    for number, kind in enumerate(types):
+        if kind not in SCORED:
+            scores[number] = lowest
+    return tuple(scores)
 
 
 def _pre_name(tokenizer: Mapping[str, Any], model: Mapping[str, Any]) -> str:

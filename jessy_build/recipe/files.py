@@ -76,6 +76,8 @@ class Files:
     chat_template_text: str | None = None
     go_template: str | None = None
     """When `modelfile.template` is a file."""
+    license_text: str | None = None
+    """What stands in `modelfile.license_file`."""
     chat_templates: dict[str, str] = field(default_factory=dict)
     """Of teachers that name a file."""
     incomplete: set[str] = field(default_factory=set)
@@ -139,6 +141,7 @@ def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> File
     _open_included(files)
     _open_sources(files)
     _open_chat_templates(files)
+    _open_license(files)
     _open_base(files)
     _open_evaluation(files)
     _place_env_file(files)
@@ -310,6 +313,17 @@ def _open_chat_templates(files: Files) -> None:
             files.chat_templates.update({name: text} if text else {})
     if recipe.modelfile.template != "auto":
         _open_go_template(files, recipe.modelfile.template)
+
+
+MAX_LICENSE = 1 << 20
+
+
+def _open_license(files: Files) -> None:
+    named = files.recipe.modelfile.license_file
+    if named is None:
+        return
+    read = _text(files, ("modelfile", "license_file"), named, limit=MAX_LICENSE)
+    files.license_text = read[1] if read else None
 
 
 def _open_go_template(files: Files, named: str) -> None:

@@ -34,10 +34,6 @@ LATER: Mapping[str, Later] = {
     "train.track": Later(
         "report a training to a service", "the loss curve is in report.html, and in --json"
     ),
-    "export.kind=adapter": Later(
-        "deploy the adapter alone",
-        "write kind: fused; the adapter lies beside the model, in the folder adapter/",
-    ),
     "deploy.ollama.quantize=auto": Later(
         "choose how far to quantise", "try q8_0 first, then q4_K_M, and compare the answers"
     ),

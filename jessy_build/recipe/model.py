@@ -419,10 +419,16 @@ class Export(Config):
     """What the trained model is written as."""
 
     kind: Literal["fused", "adapter"] = "fused"
-    """`fused`: the adapter is merged into the weights of its base. `adapter`: the LoRA alone."""
+    """`fused`: the adapter is merged into the weights of its base. `adapter`: the base stays as it
+    is, and the LoRA is a GGUF of its own that llama.cpp and Ollama put on top. It is small, many
+    share one base, and nothing of it is rounded when that is quantised. Ollama cannot do so with
+    Gemma 3 and Qwen 3, which it runs on an engine of its own: there it is refused."""
     gguf: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
     """How the matrices are stored in the GGUF file, as llama.cpp calls it: 32, 16, 16 or 8.5 bits
     a weight. Vectors stay f32."""
+
+
+License = Annotated[str, Field(min_length=1)]
 
 
 class Modelfile(serving.Config):
@@ -432,6 +438,20 @@ class Modelfile(serving.Config):
     """`auto`: derived from the chat template of the training. Or the path of a file in Ollama's
     own template language (Go's), taken as it stands, its last line end too. Either is proved on the
     server: it has to make the very prompts that the model was trained on."""
+    license: License | Annotated[tuple[License, ...], Field(min_length=1)] | None = None
+    """Under which terms the model may be used: a text, or a list of them. The licence of the base
+    belongs there, too. Default: none is told."""
+    license_file: File | None = None
+    """A file whose text is one more licence."""
+    requires: str | None = None
+    """The lowest version of Ollama that may run the model, such as 0.14.0. A build refuses an older
+    server, before it uploads anything."""
+
+    @property
+    def licenses(self) -> tuple[License, ...]:
+        if self.license is None:
+            return ()
+        return self.license if isinstance(self.license, tuple) else (self.license,)
 
 
 class Ollama(Config):

@@ -148,7 +148,11 @@ class Runtime:
 
 @contextmanager
 def open(
-    gguf: Path, stops: Sequence[str] = (), context: int = 2048, exact: bool = False
+    gguf: Path,
+    stops: Sequence[str] = (),
+    context: int = 2048,
+    adapter: Path | None = None,
+    exact: bool = False,
 ) -> Iterator[Runtime]:
     """Load the model; it is asked over loopback and unloaded at the end of the `with`.
 
@@ -161,6 +165,8 @@ def open(
         raise MissingPackage("xllamacpp", needed_for="asking a GGUF", install=install) from None
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
+    if adapter is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_ctx = context
@@ -175,7 +181,8 @@ def open(
     try:
         server = xllamacpp.Server(params)
     except RuntimeError as error:
-        raise StepError(f"llama.cpp cannot load {gguf.name}: {error}") from error
+        with_it = f" with {adapter.name}" if adapter else ""
+        raise StepError(f"llama.cpp cannot load {gguf.name}{with_it}: {error}") from error
     address = urlsplit(server.listening_address)
     assert address.hostname and address.port
     runtime = Runtime(tuple(stops), address.hostname, address.port)

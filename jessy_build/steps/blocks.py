@@ -109,7 +109,11 @@ def _train(step: str, made: Artifact, recipe: Recipe) -> Figures:
 
 
 def _gguf(step: str, made: Artifact, recipe: Recipe) -> Figures:
-    return {"file": _file(made, gguf.FILE), "kind": made.facts.get("kind")}
+    return {
+        "file": _file(made, gguf.FILE),
+        "adapter": _file(made, gguf.ADAPTER),
+        "kind": made.facts.get("kind"),
+    }
 
 
 def _evaluate(step: str, made: Artifact, recipe: Recipe) -> Figures:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jessy_build import units
 from jessy_build.console import Summary
 from jessy_build.engine.schedule import Result
+from jessy_build.steps import gguf
 from jessy_build.steps.builds import Workspace
 
 if TYPE_CHECKING:
@@ -42,10 +43,14 @@ def effect(workspace: Workspace, result: Result) -> dict[str, Any] | None:
 
 def _facts(workspace: Workspace, result: Result) -> Iterator[tuple[str, str]]:
     folder = workspace.folder
+    alone = None
     if "gguf" in result.made:
-        size = units.size(result.made["gguf"].facts["bytes"])
-        yield ("model", f"{_path(folder / 'model.gguf')}   {size}")
-    if "train" in result.made:
+        written = result.made["gguf"].facts
+        alone = written.get("adapter")
+        yield ("model", f"{_path(folder / gguf.FILE)}   {units.size(written['bytes'])}")
+    if alone is not None:
+        yield ("adapter", f"{_path(folder / gguf.ADAPTER)}   {units.size(alone)}")
+    elif "train" in result.made:
         yield ("adapter", _path(folder / "adapter"))
     if "deploy" in result.made:
         facts = result.made["deploy"].facts

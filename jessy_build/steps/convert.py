@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jessy_build import chat, units
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
+from jessy_build.steps import alone
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -24,7 +25,8 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     span = loaded.span_of("base")
     about = {"base.chat_template": text}
     params = {"chat_template": text}
-    return [Step(name, name, version, params, {"base": "fetch"}, span=span, about=about)]
+    needs, payload = {"base": "fetch"}, alone.where(loaded)
+    return [Step(name, name, version, params, needs, span=span, payload=payload, about=about)]
 
 
 def run(job: Job) -> Facts:
@@ -40,6 +42,7 @@ def run(job: Job) -> Facts:
         if template is not None:
             (job.out / "chat_template.jinja").write_text(template, encoding="utf-8")
     chat.Chat.load(job.out)
+    alone.refuse_converted(job.out, job.step.payload)
     return {"parameters": _parameters(job.out), "origin": fetched["kind"]}
 
 

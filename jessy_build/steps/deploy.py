@@ -46,7 +46,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "system": loaded.system,
     }
     span = loaded.span_of("deploy" if recipe.deploy else "export")
-    needs = {"model": "gguf", "template": "fuse", "parity": "parity"}
+    needs = {"model": "gguf", "template": gguf.template(recipe), "parity": "parity"}
     about = {
         "deploy.ollama": params["ollama"],
         "version": recipe.version,
@@ -62,10 +62,14 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
 
 
 def _told(loaded: "LoadedRecipe") -> dict[str, Any]:
-    """The recipe's block, with what stands in the file of its template."""
+    """The recipe's block, with what stands in the files of its template and licence."""
     block = loaded.recipe.modelfile
     said = block.model_dump(mode="json", exclude_defaults=True)
-    return said | ({"template": loaded.opened.go_template} if block.template != "auto" else {})
+    if block.template != "auto":
+        said["template"] = loaded.opened.go_template
+    if block.license_file is not None:
+        said["license_file"] = loaded.opened.license_text
+    return said
 
 
 def env_line(loaded: "LoadedRecipe") -> "EnvLine | None":
@@ -123,6 +127,7 @@ def run(job: Job) -> Facts:
             model=target["model"],
             version=job.step.params["version"],
             gguf=job.inputs["model"] / gguf.FILE,
+            adapter=gguf.adapter(job.inputs["model"]),
             modelfile=made,
             template_file=_template_file(job.step),
             quantize=KINDS.get(target["quantize"], (target["quantize"],)),
@@ -230,15 +235,20 @@ def _modelfile(job: Job, talk: "chat.Chat") -> "Served":
     from jessy_build.packaging.modelfile import Modelfile as Served
 
     config = job.step.payload.modelfile
-    own = job.step.params["modelfile"].get("template")
+    told = job.step.params["modelfile"]
+    own = told.get("template")
     parameters: dict[str, Any] = config.parameters.given()
+    adapter = gguf.adapter(job.inputs["model"])
     stops = dict.fromkeys((*talk.stops, *parameters.get("stop", ())))
     return Served(
         from_=f"./{gguf.FILE}",
+        adapter=f"./{adapter.name}" if adapter else None,
         parameters={**parameters, "stop": tuple(stops)},
         system=job.step.params["system"],
         template=chat.ollama_template(talk).text if own is None else own,
         messages=tuple(Turn(turn.role, turn.content) for turn in config.messages),
+        license=(*config.licenses, *([terms] if (terms := told.get("license_file")) else ())),
+        requires=config.requires,
     )
 
 

@@ -30,7 +30,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "kind": loaded.recipe.export.gguf,
         "system": loaded.system,
     }
-    needs = {"base": "convert", "tuned": "gguf", "template": "fuse"}
+    needs = {"base": "convert", "tuned": "gguf", "template": gguf.template(loaded.recipe)}
     about = {
         "evaluate.prompts": [said_of(prompt) for prompt in loaded.evaluate_prompts],
         "evaluate.max_tokens": evaluate.max_tokens,
@@ -48,16 +48,12 @@ def said_of(prompt: "EvalPrompt") -> Any:
 
 
 def run(job: Job) -> Facts:
-    from jessy_build.packaging import gguf_write
-
-    # The base is written the same way as the tuned model, so that the times compare. And always
-    # anew: nobody vouches for what an earlier try has left in the scratch folder.
-    base = job.work / "base.gguf"
-    gguf_write.write(job.inputs["base"], base, kind=job.step.params["kind"], name="base")
     talk = chat.Chat.load(job.inputs["template"])
+    tuned = job.inputs["tuned"] / gguf.FILE
+    adapter = gguf.adapter(job.inputs["tuned"])
     answers = {
-        "base": _ask(job, "base", base, talk),
-        "tuned": _ask(job, "tuned", job.inputs["tuned"] / gguf.FILE, talk),
+        "base": _ask(job, "base", tuned if adapter else _base(job), talk),
+        "tuned": _ask(job, "tuned", tuned, talk, adapter),
     }
     rows = [
         {**prompt, "base": answers["base"][i], "tuned": answers["tuned"][i]}
@@ -70,13 +66,25 @@ def run(job: Job) -> Facts:
     return {"rows": rows, "base": _middle(answers["base"]), "tuned": _middle(answers["tuned"])}
 
 
-def _ask(job: Job, who: str, model: Path, talk: "chat.Chat") -> list[dict[str, Any]]:
+def _base(job: Job) -> Path:
+    """Written the same way as the tuned model, so that the times compare. And always anew: nobody
+    vouches for what an earlier try has left in the scratch folder."""
+    from jessy_build.packaging import gguf_write
+
+    base = job.work / "base.gguf"
+    gguf_write.write(job.inputs["base"], base, kind=job.step.params["kind"], name="base")
+    return base
+
+
+def _ask(
+    job: Job, who: str, model: Path, talk: "chat.Chat", adapter: Path | None = None
+) -> list[dict[str, Any]]:
     from jessy_build.runtimes import llamacpp
 
     prompts = job.step.params["prompts"]
     offset = 0 if who == "base" else len(prompts)
     answers = []
-    with llamacpp.open(model, talk.stops) as runtime:
+    with llamacpp.open(model, talk.stops, adapter=adapter) as runtime:
         runtime.ask(talk.render((Message("user", "."),), generate=True), 1)  # the first one loads
         for number, prompt in enumerate(prompts, start=1):
             if job.cancelled():

@@ -15,6 +15,8 @@ holds = always
 
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
+    if loaded.recipe.export.kind == "adapter":
+        return []
     needs = {"base": "convert", "adapter": "train"}
     return [Step(name, name, version, {}, needs, "gpu", loaded.span_of("export"))]
 

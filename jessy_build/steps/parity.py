@@ -38,32 +38,33 @@ LIKELIEST = 5
 def expand(loaded: "LoadedRecipe") -> list[Step]:
     recipe = loaded.recipe
     params = {"kind": recipe.export.gguf}
-    needs = {"base": "convert", "model": "fuse", "gguf": "gguf", "dataset": "assemble"}
+    needs = {"base": "convert", "gguf": "gguf", "dataset": "assemble"}
+    needs |= {"adapter": "train"} if recipe.export.kind == "adapter" else {"model": "fuse"}
     span = loaded.span_of("export")
     about = {"export.gguf": recipe.export.gguf}
     return [Step(name, name, version, params, needs, "gpu", span, about=about)]
 
 
 def run(job: Job) -> Facts:
-    talk = chat.Chat.load(job.inputs["model"])
-    tokenizer = mlx_model.tokenizer(job.inputs["model"])
+    talk = chat.Chat.load(job.inputs["base"])
+    tokenizer = mlx_model.tokenizer(job.inputs["base"])
     rows = list(_rows(job.inputs["dataset"] / "train.jsonl"))
     prompts = [talk.render(probes.asked_first(row), generate=True) for row in probes.drawn(rows)]
     ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in prompts]
     served, kind = _reference(job)
     room = max(map(len, ids)) + probes.ANSWER_TOKENS + 1
-    with _open(served, room) as runtime:
+    with _open(job, served, room) as runtime:
         _same_tokens(
             job, runtime, tokenizer, [(row["id"], talk.render(row["messages"])) for row in rows]
         )
         _told_of_template(job, runtime, talk)
         answers = _answers(job, runtime, ids)
-    trained = _followed(job, "model", ids, answers)
+    trained = _followed(job, "trained", ids, answers)
     found = agreement.compare(answers, trained)
     if not found.within(agreement.LIMITS[kind]):
         raise _apart(found, kind, prompts, answers, trained, tokenizer)
     base = _followed(job, "base", ids, answers)
-    ends = mlx_model.ends(job.inputs["model"])
+    ends = mlx_model.ends(job.inputs["base"])
     made = _probes(prompts, ids, answers, trained, base, tokenizer, ends)
     text = json.dumps([asdict(probe) for probe in made], ensure_ascii=False, indent=1)
     (job.out / probes.FILE).write_text(text + "\n", encoding="utf-8")
@@ -93,14 +94,16 @@ def _reference(job: Job) -> tuple[Path, str]:
     from jessy_build.packaging import gguf_write
 
     whole = job.work / "whole.gguf"
-    gguf_write.write(job.inputs["model"], whole, kind="f16", name="whole")
+    model = job.inputs["model"] if "model" in job.inputs else job.inputs["base"]
+    gguf_write.write(model, whole, kind="f16", name="whole")
     return whole, "f16"
 
 
-def _open(model: Path, room: int) -> Any:
+def _open(job: Job, model: Path, room: int) -> Any:
     from jessy_build.runtimes import llamacpp
 
-    return llamacpp.open(model, context=-(-room // 256) * 256, exact=True)
+    adapter = gguf.adapter(job.inputs["gguf"])
+    return llamacpp.open(model, context=-(-room // 256) * 256, adapter=adapter, exact=True)
 
 
 # ── token ids
@@ -180,19 +183,23 @@ def _answers(job: Job, runtime: "Runtime", ids: Sequence[Sequence[int]]) -> list
 
 
 def _followed(
-    job: Job, model: str, ids: Sequence[Sequence[int]], answers: Sequence[Sequence[Choice]]
+    job: Job, which: str, ids: Sequence[Sequence[int]], answers: Sequence[Sequence[Choice]]
 ) -> list[list[Seen]]:
     from jessy_build.runtimes import mlx
 
     found = []
-    with mlx.open(job.inputs[model]) as runtime:
+    model, adapter = job.inputs["base"], None
+    if which == "trained":
+        adapter = job.inputs.get("adapter")
+        model = model if adapter else job.inputs["model"]
+    with mlx.open(model, adapter) as runtime:
         for number, (prompt, answer) in enumerate(zip(ids, answers, strict=True), start=1):
             if job.cancelled():
                 raise KeyboardInterrupt
             # Kept are a few numbers a place: all of a large vocabulary would be gigabytes.
             rows = runtime.follow(prompt, [choice.token for choice in answer])
             found.append([agreement.seen(*pair) for pair in zip(answer, rows, strict=True)])
-            job.progress(number, len(ids), "probes", f"MLX, {model}")
+            job.progress(number, len(ids), "probes", f"MLX, {which}")
     return found
 
 
@@ -260,7 +267,7 @@ def _survival(job: Job, made: Sequence[Probe], room: int) -> list[dict[str, Any]
     kind = job.step.params["kind"]
     if kind not in SMALLER:
         return []
-    with _open(job.inputs["gguf"] / gguf.FILE, room) as runtime:
+    with _open(job, job.inputs["gguf"] / gguf.FILE, room) as runtime:
         verdict = probes.judge(
             made, runtime, lambda done: job.progress(done, len(made), "probes", kind)
         )

@@ -144,5 +144,7 @@ def _yaml(recipe: Mapping[str, Any]) -> str:
 
 def _asked_how(job: Job) -> str:
     limit = job.step.params["recipe"].get("evaluate", {}).get("max_tokens", 80)
-    kind = job.made["gguf"].facts["kind"].upper()
-    return f"greedy, at most {limit} tokens, both as {kind} GGUF in llama.cpp"
+    written = job.made["gguf"].facts
+    kind = f"{written['kind'].upper()} GGUF in llama.cpp"
+    on_top = ", the tuned one with its adapter on top" if "adapter" in written else ""
+    return f"greedy, at most {limit} tokens, both as {kind}{on_top}"

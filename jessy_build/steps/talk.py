@@ -21,14 +21,15 @@ def talk(workspace: Workspace, console: Console, prompt: str | None) -> int:
     from jessy_build.runtimes import llamacpp
 
     made = workspace.before()
-    if "gguf" not in made or "fuse" not in made:
+    template_step = gguf.template(workspace.loaded.recipe)
+    if "gguf" not in made or template_step not in made:
         raise StepError(
             f"{workspace.id} has not been built yet",
             hint=f"build it first: {command('build')} {workspace.words}",
         )
-    model = workspace.store.view(made["gguf"]) / gguf.FILE
-    template = chat.Chat.load(workspace.store.view(made["fuse"]))
-    with llamacpp.open(model, template.stops) as runtime:
+    folder = workspace.store.view(made["gguf"])
+    template = chat.Chat.load(workspace.store.view(made[template_step]))
+    with llamacpp.open(folder / gguf.FILE, template.stops, adapter=gguf.adapter(folder)) as runtime:
         conversation = Conversation(workspace, template, runtime, console)
         if prompt is not None:
             conversation.turn(prompt)

@@ -33,6 +33,18 @@ class LlamaServer:
         tokens: list[int] = self._post("/completion", body)["tokens"]
         return tokens
 
+    def top(self, prompt: Sequence[int], count: int) -> dict[int, float]:
+        """The likeliest next tokens, with their log-probabilities; none where the model ends."""
+        body = {
+            "prompt": list(prompt),
+            "n_predict": 1,
+            "temperature": 0,
+            "n_probs": count,
+            "cache_prompt": False,
+        }
+        places = self._post("/completion", body).get("completion_probabilities") or ()
+        return {one["id"]: one["logprob"] for place in places for one in place["top_logprobs"]}
+
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         data = json.dumps(body).encode()
         request = Request(self.url + path, data, {"Content-Type": "application/json"})
@@ -42,16 +54,22 @@ class LlamaServer:
 
 
 @contextmanager
-def serving(gguf: Path, context: int = 512, threads: int | None = None) -> Iterator[LlamaServer]:
+def serving(
+    gguf: Path, context: int = 512, threads: int | None = None, adapter: Path | None = None
+) -> Iterator[LlamaServer]:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
+    if adapter is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_ctx = context
     params.n_parallel = 1
     params.warmup = False
+    # Threads that spin while they wait for each other are slow as soon as anything else runs.
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0
     if threads is not None:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     # llama.cpp halves the precision of what it remembers unless told not to.

@@ -52,6 +52,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "head_dim": 32,
         "tie_word_embeddings": False,
     },
+    "phi3": PLAIN | {"model_type": "phi3", "num_hidden_layers": 2, "tie_word_embeddings": False},
     "gemma": GEMMA | {"model_type": "gemma", "num_hidden_layers": 2, "rope_theta": 10_000.0},
     "gemma2": GEMMA
     | {

@@ -12,31 +12,9 @@ pytest.importorskip("mlx_lm")
 
 from jessy_build.diagnostics import StepError  # noqa: E402
 from jessy_build.packaging.fuse import fuse  # noqa: E402
+from tests.packaging.adapters import write_adapter  # noqa: E402
 
 KEYS = ["self_attn.q_proj", "mlp.down_proj"]
-
-
-def write_adapter(folder: Path, base: Path, strength: float) -> Path:
-    """Random, and as strong as asked: what it teaches does not matter here."""
-    from mlx.utils import tree_flatten
-    from mlx_lm.tuner.utils import linear_to_lora_layers
-    from mlx_lm.utils import load_model
-
-    model, config = load_model(base)
-    layers = config["num_hidden_layers"]
-    parameters = {"rank": 4, "scale": 2.0, "dropout": 0.0, "keys": KEYS}
-    model.freeze()
-    linear_to_lora_layers(model, layers, parameters)
-    named: Any = tree_flatten(model.trainable_parameters())
-    weights = {
-        name: mx.random.normal(value.shape, key=mx.random.key(i)) * strength
-        for i, (name, value) in enumerate(named)
-    }
-    folder.mkdir()
-    mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
-    about = {"fine_tune_type": "lora", "num_layers": layers, "lora_parameters": parameters}
-    (folder / "adapter_config.json").write_text(json.dumps(about))
-    return folder
 
 
 def logits(folder: Path, adapter: Path | None = None) -> Any:
@@ -51,7 +29,7 @@ def logits(folder: Path, adapter: Path | None = None) -> Any:
 
 
 def test_the_fused_model_is_base_and_adapter(tiny_model: Path, tmp_path: Path) -> None:
-    adapter = write_adapter(tmp_path / "adapter", tiny_model, 0.1)
+    adapter = write_adapter(tmp_path / "adapter", tiny_model, 0.1, KEYS)
     measured = fuse(tiny_model, adapter, tmp_path / "out")
     assert measured.mean_error < 0.02 * measured.effect
     assert mx.allclose(logits(tmp_path / "out"), logits(tiny_model, adapter), atol=0.02).item()
@@ -59,7 +37,7 @@ def test_the_fused_model_is_base_and_adapter(tiny_model: Path, tmp_path: Path) -
 
 
 def test_the_folder_holds_what_the_next_steps_count_on(tiny_model: Path, tmp_path: Path) -> None:
-    fuse(tiny_model, write_adapter(tmp_path / "adapter", tiny_model, 0.1), tmp_path / "out")
+    fuse(tiny_model, write_adapter(tmp_path / "adapter", tiny_model, 0.1, KEYS), tmp_path / "out")
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (tmp_path / "out" / file).read_bytes() == (tiny_model / file).read_bytes()
     weights: Any = mx.load(str(tmp_path / "out" / "model.safetensors"))
@@ -77,20 +55,20 @@ def test_a_quantised_base_is_written_out_in_full(tiny_model: Path, tmp_path: Pat
     small = Path(shutil.copytree(tiny_model, tmp_path / "small"))
     save_model(small, model)
     (small / "config.json").write_text(json.dumps(config))
-    adapter = write_adapter(tmp_path / "adapter", small, 0.05)
+    adapter = write_adapter(tmp_path / "adapter", small, 0.05, KEYS)
     measured = fuse(small, adapter, tmp_path / "out")
     assert measured.mean_error < 0.05 * measured.effect
     assert "quantization" not in json.loads((tmp_path / "out" / "config.json").read_text())
 
 
 def test_an_adapter_that_changes_nothing_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    adapter = write_adapter(tmp_path / "adapter", tiny_model, 0.0)
+    adapter = write_adapter(tmp_path / "adapter", tiny_model, 0.0, KEYS)
     with pytest.raises(StepError, match="the adapter changes nothing"):
         fuse(tiny_model, adapter, tmp_path / "out")
 
 
 def test_an_adapter_lost_in_rounding_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    adapter = write_adapter(tmp_path / "adapter", tiny_model, 3e-4)
+    adapter = write_adapter(tmp_path / "adapter", tiny_model, 3e-4, KEYS)
     with pytest.raises(StepError, match="fusing lost the adapter"):
         fuse(tiny_model, adapter, tmp_path / "out")
 
@@ -102,7 +80,7 @@ def test_an_adapter_with_a_nan_is_refused(tiny_model: Path, tmp_path: Path) -> N
 
 
 def test_an_adapter_of_another_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    adapter = write_adapter(tmp_path / "adapter", tiny_model, 0.1)
+    adapter = write_adapter(tmp_path / "adapter", tiny_model, 0.1, KEYS)
     weights: Any = mx.load(str(adapter / "adapters.safetensors"))
     weights = {name: mx.ones((3, 3)) for name in weights}
     mx.save_safetensors(str(adapter / "adapters.safetensors"), weights)

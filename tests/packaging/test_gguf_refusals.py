@@ -201,3 +201,21 @@ def _with_type(gguf: bytes, tensor: str, kind: int) -> bytes:
     """The tensor's type stands behind its name, its two dimensions and their count."""
     place = gguf.rindex(tensor.encode(), 0, gguf.index(b"blk.0.attn_k")) + len(tensor) + 4 + 16
     return gguf[:place] + struct.pack("<I", kind) + gguf[place + 4 :]
+
+
+def test_a_disk_that_fails_while_more_is_written_is_noticed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system tells of it once: to the flush that runs beside the writing."""
+    told = []
+
+    def failing(handle: int) -> None:
+        if not told:
+            told.append(handle)
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(gguf_write._Flusher, "EACH", 1)
+    monkeypatch.setattr(gguf_write.os, "fsync", failing)
+    with pytest.raises(StepError, match="Input/output error"):
+        gguf_write.write(folder, tmp_path / "new.gguf", name="tiny")
+    assert told and not list(tmp_path.iterdir())

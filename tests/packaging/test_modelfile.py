@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from jessy_build.packaging import modelfile
 from jessy_build.packaging.config import Config, Parameters
 from jessy_build.packaging.modelfile import Message, Modelfile
+from jessy_build.packaging.versions import is_older
 from jessy_build.recipe.documented import documentation
 from tests import ollama_server
 from tests.required import missing
@@ -64,6 +65,9 @@ parameters = st.fixed_dictionaries(
         "stop": st.lists(carried.filter(bool), min_size=1, max_size=3).map(tuple),
     },
 )
+versions = st.lists(st.integers(0, 99), min_size=1, max_size=3).map(
+    lambda parts: ".".join(map(str, parts))
+)
 modelfiles = st.builds(
     Modelfile,
     from_=st.just("./model.gguf") | carried.filter(bool),
@@ -75,7 +79,7 @@ modelfiles = st.builds(
     ).map(tuple),
     license=st.lists(carried, max_size=2).map(tuple),
     adapter=st.none() | carried,
-    requires=st.none() | st.just("0.14.0"),
+    requires=st.none() | versions,
 )
 
 
@@ -157,6 +161,10 @@ def test_a_hand_written_file_is_read() -> None:
         ),
         ('FROM m\nSYSTEM """never closed', 'line 2: the text that begins here with """ has no end'),
         ("FROM m\nSYSTEM a\u00a0b", "line 2: the character U+00A0 does not print"),
+        ("FROM m\n\nREQUIRES >=0.14", "line 3: REQUIRES is a version such as 0.14.0, not '>="),
+        ("FROM m\nREQUIRES 0.14.0.1", "line 2: REQUIRES is a version"),
+        ("FROM m\nADAPTER", "line 2: a command must be one of"),
+        ('FROM m\nLICENSE """MIT', 'line 2: the text that begins here with """ has no end'),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_line(text: str, said: str) -> None:
@@ -189,6 +197,26 @@ def test_a_text_that_would_not_come_back_is_refused_with_the_reason(text: str, s
 def test_a_wrong_parameter_is_not_written(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         modelfile.render(Modelfile("m", values))
+
+
+def test_a_required_version_is_read_as_ollama_reads_it() -> None:
+    assert modelfile.parse("FROM m\nREQUIRES v0.14.0").requires == "0.14.0"
+
+
+@pytest.mark.parametrize(
+    ("server", "wanted", "older"),
+    [
+        ("0.24.0", "0.24.0", False),
+        ("0.9.6", "0.14.0", True),
+        ("0.30.0-rc1", "0.30.0", True),
+        ("0.30.1-rc1", "0.30.0", False),
+        ("0.24.0", "1", True),
+        ("0.0.0", "0.14.0", False),
+        ("of today", "0.14.0", False),
+    ],
+)
+def test_which_server_is_older(server: str, wanted: str, older: bool) -> None:
+    assert is_older(server, wanted) is older
 
 
 def test_the_recipes_block_keeps_only_what_was_set() -> None:

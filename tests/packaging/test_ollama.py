@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from jessy_build import digest
 from jessy_build.diagnostics import StepError
 from jessy_build.example import Message
 from jessy_build.packaging import glance, modelfile, ollama
@@ -193,6 +194,24 @@ def test_all_that_the_modelfile_says_reaches_the_server(registry: Registry, gguf
     ]
     assert registry.tags == {"jessy:v2": done.digest, "jessy:latest": done.digest}
     assert (done.tag, done.server_version, done.answer) == ("jessy:v2", "0.24.0", "selam kanka")
+
+
+def test_an_adapter_goes_beside_its_base(registry: Registry, gguf: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter.gguf"
+    adapter.write_bytes(b"GGUF and an adapter")
+    ollama.deploy(order(registry.url, gguf, adapter=adapter), quiet)
+    [body] = registry.created
+    assert body["files"] == {"model.gguf": f"sha256:{digest.of_file(gguf)}"}
+    assert body["adapters"] == {"adapter.gguf": f"sha256:{digest.of_file(adapter)}"}
+    assert body["adapters"]["adapter.gguf"] in registry.blobs
+
+
+def test_a_server_older_than_the_model_requires_is_refused(registry: Registry, gguf: Path) -> None:
+    made = dataclasses.replace(MADE, requires="0.30.0")
+    with pytest.raises(StepError, match=r"is 0\.24\.0, and the model requires 0\.30\.0") as caught:
+        ollama.deploy(order(registry.url, gguf, modelfile=made), quiet)
+    assert "modelfile.requires" in caught.value.hint
+    assert not registry.blobs and not registry.created
 
 
 def test_a_model_file_is_uploaded_once(registry: Registry, gguf: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jessy_build.packaging import glance
+from jessy_build.packaging import glance, modelfile
+from jessy_build.packaging.ollama_server import Server
 from tests import ollama_server
 from tests.steps.project import Project
 
@@ -111,6 +112,34 @@ def test_older_versions_go_and_what_was_live_before_comes_back(
     assert said.returncode == 0, said.stderr
     assert project.run("rollback", "recipe.yaml", "--to", "v3").code == 0
     assert tags(server).items() >= served.items()
+
+
+def test_terms_and_the_lowest_version_are_told_and_held(
+    tmp_path: Path, tiny_model: Path, server: str
+) -> None:
+    project = Project.make(tmp_path / "p", tiny_model, OLLAMA_HOST=server)
+    project.edit("ollama: {model: tiny}", "ollama: {model: under}")
+    terms = '  license: Apache-2.0\n  license_file: terms.txt\n  requires: "0.14.0"\n'
+    project.edit("modelfile:\n", f"modelfile:\n{terms}")
+    (project.root / "terms.txt").write_text("Kendi koşullarım.\nİki satır.\n", encoding="utf-8")
+    done = project.run("build", "recipe.yaml")
+    assert done.code == 0, done.err
+    told = Server(server, allow_remote=False).ask("/api/show", {"model": "under"}, what="show")
+    assert "Apache-2.0" in told["license"] and "İki satır." in told["license"]
+    assert told["requires"] == "0.14.0"
+    made = modelfile.parse((project.root / "builds/tiny/v1/Modelfile").read_text())
+    assert made.license == ("Apache-2.0", "Kendi koşullarım.\nİki satır.\n")
+    assert made.requires == "0.14.0"
+
+    (project.root / "terms.txt").write_text("Başka koşullar.\n", encoding="utf-8")
+    planned = project.run("plan", "recipe.yaml").out
+    assert "modelfile.license_file" in planned and "terms.txt:1" in planned
+    project.edit("0.14.0", "99.0.0")
+    refused = project.run("build", "recipe.yaml")
+    assert refused.code == 1
+    assert "and the model requires 99.0.0 or newer" in refused.err
+    again = Server(server, allow_remote=False).ask("/api/show", {"model": "under"}, what="show")
+    assert again["license"] == told["license"], "nothing went live"
 
 
 def tags(server: str) -> dict[str, str]:

@@ -187,9 +187,13 @@ train:
   eval_every: 2
   keep: best
 export:
+  kind: fused
   gguf: f16
 modelfile:
   template: turns.tmpl
+  license: Apache-2.0
+  license_file: terms.txt
+  requires: 0.14.0
   parameters:
     temperature: 0.3
     top_p: 0.9
@@ -251,6 +255,8 @@ FILES = {
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+    "terms.txt": "Use it\nfreely.\n",
+    "more.txt": "Use it\nfor good.\n",
     "turns.tmpl": "{{ range .Messages }}<|im_start|>{{ .Role }}\n"
     "{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n",
     "rows.jsonl": "".join(ROWS),
@@ -348,6 +354,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "train.eval_every": ("3", "train"),
     "train.keep": ("last", "train"),
     "train.seed": ("5", "train"),
+    "export.kind": ("adapter", "gguf"),
     "export.gguf": ("f32", "gguf evaluate"),
     "modelfile.parameters.temperature": ("0.4", "deploy"),
     "modelfile.parameters.top_p": ("0.8", "deploy"),
@@ -364,6 +371,9 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "modelfile.parameters.seed": ("2", "deploy"),
     "modelfile.parameters.stop": ('["<stop>"]', "deploy"),
     "modelfile.template": ("auto", "deploy"),
+    "modelfile.license": ("[Apache-2.0, MIT]", "deploy"),
+    "modelfile.license_file": ("more.txt", "deploy"),
+    "modelfile.requires": ("0.15.0", "deploy"),
     "deploy.ollama.model": ("renamed", "deploy"),
     "deploy.ollama.quantize": ("q4_K_M", "deploy"),
     "deploy.ollama.keep": ("2", "deploy"),
@@ -584,6 +594,11 @@ EDITS: Mapping[str, Edit] = {
         replace("turns.tmpl", ("<|im_end|>", "<|end|>")),
         "deploy",
         ("modelfile.template", "turns.tmpl:2"),
+    ),
+    "the text of the licence": edit(
+        replace("terms.txt", ("freely", "with care")),
+        "deploy",
+        ("modelfile.license_file", "terms.txt:2"),
     ),
     "a curated row changed": edit(
         replace("rows.jsonl", (ROWS[6], ROWS[6].replace("fine", "so so"))),

@@ -60,7 +60,7 @@ def test_the_tuned_model_is_brief_where_its_base_rambles_and_ollama_says_the_sam
         assert done.code == 0, done.out + done.err
         answers = (tmp_path / "builds/real/v1/report.html").read_text()
         assert "Sor kanka, dinliyorum." in answers
-        [first, _] = _evaluated(tmp_path)
+        [first, _] = evaluated(tmp_path)
         assert first["tuned"] == "Sor kanka, dinliyorum."
         assert len(first["base"]) > 60, "the base rambles"
         prompt = Chat(BUILTIN["chatml"]).render([Message("user", "sana bisi sorucam")], True)
@@ -68,7 +68,7 @@ def test_the_tuned_model_is_brief_where_its_base_rambles_and_ollama_says_the_sam
             assert served.ask(prompt, 32).text == first["tuned"]
 
 
-def _evaluated(root: Path) -> list[dict[str, str]]:
+def evaluated(root: Path) -> list[dict[str, str]]:
     objects = (p for p in (root / ".jessy/objects").rglob("*") if p.is_file())
     for path in objects:
         if path.stat().st_size < 10_000 and b'"tuned"' in path.read_bytes():
