@@ -51,6 +51,7 @@ TURNED = code("R210", "a range ends before it begins")
 BAD_BASE = code("R211", "a base model is not written as one")
 NOT_PINNED = code("R212", "a base model is not pinned, or pinned in vain")
 BAD_TAG = code("R213", "a model name is none that Ollama takes")
+SAME_GRID = code("R263", "weights would go back to the grid that they came from")
 QUANTIZED_TWICE = code("R214", "quantised weights are to be quantised again")
 BAD_VARIABLE = code("R215", "a variable's name cannot stand in a template")
 UNREAD = code("R216", "a topic's variable is read by nothing")
@@ -405,6 +406,29 @@ def weights_are_quantised_once(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
         )
 
 
+GRID = re.compile(r"(?<![a-z0-9])q([2-8])[_-]([k01])(?:[_-]([sml]))?(?![a-z0-9])")
+"""How files of llama.cpp are named by their quantisation."""
+
+
+def weights_leave_the_grid_of_their_base(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
+    """Read from the base's name: a warning, since only the model itself can say what is left."""
+    deploy = loaded.recipe.deploy
+    kind = deploy.ollama.quantize if deploy else None
+    found = GRID.search(loaded.recipe.base.model.lower())
+    if kind in (None, "auto") or found is None or loaded.recipe.export.kind == "adapter":
+        return
+    if f"q{found[1]}_{found[2]}" == str(kind).lower()[:4]:
+        yield placed(
+            loaded,
+            ("deploy", "ollama", "quantize"),
+            SAME_GRID,
+            f"the base comes from {found[0].upper().replace('-', '_')} weights, and {kind} rounds"
+            " to the same grid: what was trained may vanish",
+            hint="write quantize: auto, which asks each kind what it has kept",
+            severity="warning",
+        )
+
+
 def variables_can_be_read(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     persona = loaded.recipe.persona
     for name in persona.vars if persona else ():
@@ -691,6 +715,7 @@ CHECKS: tuple[Check, ...] = (
     training_names_what_there_is,
     ollama_takes_the_name,
     weights_are_quantised_once,
+    weights_leave_the_grid_of_their_base,
     served.the_adapter_can_be_put_on,
     served.the_required_version_is_one,
     served.licences_can_be_carried,

@@ -34,9 +34,6 @@ LATER: Mapping[str, Later] = {
     "train.track": Later(
         "report a training to a service", "the loss curve is in report.html, and in --json"
     ),
-    "deploy.ollama.quantize=auto": Later(
-        "choose how far to quantise", "try q8_0 first, then q4_K_M, and compare the answers"
-    ),
     "evaluate.compare_with": Later(
         "compare with anything but the base", "read both reports beside each other"
     ),

@@ -460,7 +460,8 @@ class Ollama(Config):
     model: str
     """The model's name there; the recipe's `version` becomes its tag."""
     quantize: Literal["f16", "q8_0", "q4_K_M", "q4_K_S", "auto"] | None = None
-    """Ollama stores the weights smaller; `auto`: as small as keeps what was trained.
+    """Ollama stores the weights smaller, and the build fails where that erases what was trained.
+    `auto` takes the first of q4_K_M, q8_0 and as exported that keeps it.
     Default: as they were exported."""
     keep: Whole | None = None
     """Versions of this model that stay on the server: after each deploy older ones are removed

@@ -99,6 +99,37 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Survival:
+    """What a model that is stored smaller has kept of its training."""
+
+    kind: str
+    answers: int
+    equal: int
+    alike: int
+    """Answers that end as the trained model's do, and are about as long."""
+    tongue: int | None
+    """Answers in the language of the trained model's."""
+    median_tokens: float
+    kept: float | None
+    """Share of what training changed in the likelihood of its answers."""
+    survived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How the file that is served was held against the model that was trained."""
+
+    kind: str
+    rows: int
+    """Cut into the same tokens."""
+    probes: int
+    apart: float
+    """Nats, over the likeliest tokens of all answers; `most` is what would have failed."""
+    most: float
+    smaller: tuple[Survival, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     name: str
     seconds: float
@@ -140,6 +171,7 @@ class ReportData:
     modelfile: str = ""
     asked_how: str = ""
     """How both models were asked, such as "greedy, at most 96 tokens, F16 GGUF in llama.cpp"."""
+    parity: Parity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,25 @@ def of(job: Job) -> data.ReportData:
         recipe=_yaml(recipe),
         modelfile=(job.inputs["deploy"] / "Modelfile").read_text(encoding="utf-8"),
         asked_how=_asked_how(job),
+        parity=_parity(made),
     )
+
+
+def _parity(made: Mapping[str, Artifact]) -> data.Parity:
+    facts = made["parity"].facts
+    deployed = made["deploy"].facts.get("survival", ())
+    return data.Parity(
+        kind=facts["kind"],
+        rows=facts["rows"],
+        probes=facts["probes"],
+        apart=facts["mean"],
+        most=facts["limit"]["mean"],
+        smaller=tuple(_survival(one) for one in (*facts["survival"], *deployed)),
+    )
+
+
+def _survival(facts: Mapping[str, Any]) -> data.Survival:
+    return data.Survival(kind=facts["model"], **{k: v for k, v in facts.items() if k != "model"})
 
 
 def _base(recipe: Mapping[str, Any], fetched: Artifact, parameters: int) -> data.Base:

@@ -19,7 +19,6 @@ WRITTEN = {
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
     "train.track": "train.track={wandb: {project: jessy}}",
     "export.kind=adapter": "export.kind=adapter",
-    "deploy.ollama.quantize=auto": "deploy.ollama={model: jessy, quantize: auto}",
     "evaluate.compare_with": "evaluate={prompts: [x], compare_with: [base, previous]}",
     "evaluate.suites": "evaluate={prompts: [x], suites: [a.yaml]}",
     "evaluate.scenarios": "evaluate={prompts: [x], scenarios: [a.feature]}",
