@@ -1,0 +1,189 @@
+"""The step that holds the served file against the trained model: real models, broken on purpose."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jessy_build.diagnostics import StepError
+from jessy_build.packaging import architectures, gguf_write, rope
+from jessy_build.plan.step import Step
+from jessy_build.steps import parity, probes
+from tests.tiny import make_tiny_model
+
+WORDS = ["hello there", "selam, nasılsın?", "sana bisi sorucam", "tamam mı? 🦉", "def f(x):"]
+
+
+@dataclass
+class Here:
+    """As much of a job as the step uses."""
+
+    root: Path
+    kind: str = "f16"
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def step(self) -> Step:
+        return Step("parity", "parity", 1, {"kind": self.kind}, {})
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        return {name: self.root / name for name in ("base", "model", "gguf", "dataset")}
+
+    @property
+    def out(self) -> Path:
+        return self.root / "out"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    def progress(self, *_: Any) -> None: ...
+
+    def cancelled(self) -> bool:
+        return False
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Here:
+    """A base, and a model that learned something: its weights are a little off the base's."""
+    import mlx.core as mx
+
+    make_tiny_model(tmp_path / "base")
+    shutil.copytree(tmp_path / "base", tmp_path / "model")
+    file = str(tmp_path / "model/model.safetensors")
+    weights: Any = mx.load(file)
+    mx.random.seed(1)
+    # Stored as F16, as the step before leaves it.
+    moved = {
+        name: (w + 0.02 * mx.random.normal(w.shape)).astype(mx.float16) if w.ndim > 1 else w
+        for name, w in weights.items()
+    }
+    mx.save_safetensors(file, moved, {"format": "mlx"})
+    for folder in ("gguf", "dataset", "out", "work"):
+        (tmp_path / folder).mkdir()
+    rows = [
+        {
+            "id": f"row{number}",
+            "category": "talk",
+            "complexity": "low",
+            "messages": [
+                {"role": "user", "content": f"{WORDS[number % 5]} {number}"},
+                {"role": "assistant", "content": "fine, thanks a lot!"},
+            ],
+        }
+        for number in range(30)
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    (tmp_path / "dataset/train.jsonl").write_text("".join(lines), encoding="utf-8")
+    return Here(tmp_path)
+
+
+def write(job: Here, model: str = "model") -> None:
+    gguf_write.write(job.root / model, job.root / "gguf/model.gguf", kind=job.kind, name="tiny")
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "bf16"])
+def test_a_faithful_file_passes_and_leaves_its_probes(job: Here, kind: str) -> None:
+    job.kind = kind
+    write(job)
+    facts = parity.run(job)  # type: ignore[arg-type]
+    assert facts["rows"] == 30 and facts["probes"] == probes.COUNT and not facts["survival"]
+    assert facts["mean"] < 0.02 and facts["places"] > probes.COUNT
+    saved = probes.saved(job.out)
+    assert len({probe.prompt for probe in saved}) == probes.COUNT
+    assert any(abs(p.trained - p.base) > 0.01 for probe in saved for p in probe.places)
+    assert not job.notes
+    first = (job.out / probes.FILE).read_bytes()
+    parity.run(job)  # type: ignore[arg-type]
+    assert (job.out / probes.FILE).read_bytes() == first
+
+
+def no_permutation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plain(rows: int, heads: int, *, to_gguf: bool) -> Any:
+        import numpy as np
+
+        return np.arange(rows)
+
+    monkeypatch.setattr(rope, "permutation", plain)
+
+
+def other_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    known = architectures.of_config
+
+    def off(config: Any) -> Any:
+        return replace(known(config), norm_offset=1.0)
+
+    monkeypatch.setattr(architectures, "of_config", off)
+
+
+@pytest.mark.parametrize("fault", [no_permutation, other_norms])
+def test_weights_in_a_wrong_order_or_off_are_told(
+    job: Here, fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault(monkeypatch)
+    write(job)
+    monkeypatch.undo()
+    with pytest.raises(StepError, match="not the model that was trained") as told:
+        parity.run(job)  # type: ignore[arg-type]
+    assert "nats apart" in str(told.value)
+
+
+def test_a_file_of_the_base_is_not_the_trained_model(job: Here) -> None:
+    write(job, "base")
+    with pytest.raises(StepError, match="not the model that was trained"):
+        parity.run(job)  # type: ignore[arg-type]
+
+
+def test_another_tokenizer_is_told_by_row_and_token(job: Here) -> None:
+    shutil.copytree(job.root / "model", job.root / "cut")
+    file = job.root / "cut/tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    # It no longer joins what "hello" begins with.
+    tokenizer["model"]["merges"] = [
+        merge for merge in tokenizer["model"]["merges"] if "".join(merge) not in ("he", "ell", "el")
+    ]
+    file.write_text(json.dumps(tokenizer))
+    write(job, "cut")
+    with pytest.raises(StepError, match=r"tokenizer: the GGUF cuts row row\d+ into other") as told:
+        parity.run(job)  # type: ignore[arg-type]
+    lines = str(told.value).splitlines()
+    assert lines[1].startswith("  training") and lines[2].startswith("  GGUF")
+    assert lines[3].strip() == "^"
+
+
+def test_a_smaller_file_is_asked_what_it_has_kept(job: Here) -> None:
+    job.kind = "q8_0"
+    write(job)
+    (line,) = parity.run(job)["survival"]  # type: ignore[arg-type]
+    assert line["model"] == "q8_0" and line["survived"] and line["kept"] > 0.9
+    write(job, "base")
+    with pytest.raises(StepError, match="q8_0 erases what was trained"):
+        parity.run(job)  # type: ignore[arg-type]
+
+
+def test_probes_are_drawn_from_all_categories_and_levels_and_few_move() -> None:
+    rows = [
+        {"id": f"{category}{level}{n}", "category": category, "complexity": level}
+        for category, count in (("large", 200), ("small", 2))
+        for level in ("low", "high")
+        for n in range(count)
+    ]
+    drawn = probes.drawn(rows)
+    assert len(drawn) == probes.COUNT
+    assert {(row["category"], row["complexity"]) for row in drawn} == {
+        (category, level) for category in ("large", "small") for level in ("low", "high")
+    }
+    assert sum(row["category"] == "small" for row in drawn) == 4, "all there are"
+    more = probes.drawn([*rows, {"id": "new", "category": "large", "complexity": "low"}])
+    assert sum(row in drawn for row in more) >= probes.COUNT - 1
+    assert probes.drawn(rows[::-1]) == drawn, "the order of rows says nothing"
