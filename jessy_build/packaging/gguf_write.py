@@ -71,13 +71,15 @@ def write(
     kind: str = "f16",
     name: str,
     progress: Progress | None = None,
+    change: Callable[[Architecture], Architecture] = lambda known: known,
 ) -> None:
-    """`progress` is told the bytes of weights written and in all: once before, once a tensor."""
+    """`progress` is told the bytes of weights written and in all: once before, once a tensor.
+    `change` makes a file that is wrong on purpose, to find out what is wrong with another."""
     if kind not in FILE_TYPES:
         raise StepError(f"a GGUF of kind '{kind}' cannot be written", hint=_kinds())
     try:
         with _no_collecting():
-            model = _opened(model_dir, kind)
+            model = _opened(model_dir, kind, change)
         writer = _prepared(model, kind, name)
     except (KeyError, TypeError, AttributeError) as error:
         raise StepError(f"{model_dir} is no complete model folder: {error!r}") from error
@@ -117,9 +119,9 @@ def _no_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _opened(model_dir: Path, kind: str) -> Model:
+def _opened(model_dir: Path, kind: str, change: Callable[[Architecture], Architecture]) -> Model:
     config = read_json(model_dir / "config.json")
-    architecture = architectures.of_config(config)
+    architecture = change(architectures.of_config(config))
     tensors = _planned(safetensors_file.open_model(model_dir), architecture, config, kind)
     rows = next((t.shape[0] for t in tensors if t.name == "token_embd.weight"), 0)
     if not rows:

@@ -51,6 +51,17 @@ LIMITS: Mapping[str, Limit] = {
 and 0.03 for q8_0; a wrong order, offset or scale moves each token by nats."""
 
 
+NOISE = 0.02
+"""Nats that two programs may be apart, however little a training has changed."""
+
+
+def limit(kind: str, effect: float) -> Limit:
+    """`effect`: nats that the training has changed. Half of it missing is too much, even where
+    all of it is little."""
+    known = LIMITS[kind]
+    return Limit(min(known.mean, max(NOISE, effect / 2)), known.choice)
+
+
 @dataclass(frozen=True, slots=True)
 class Agreement:
     places: int
@@ -70,6 +81,17 @@ def seen(choice: Choice, row: Any) -> Seen:
     best = int(row.argmax())
     known = {token: float(row[token]) for token in (*choice.likeliest, choice.token)}
     return Seen(known, best, float(row[best]))
+
+
+def effect(trained: Sequence[Sequence[Seen]], base: Sequence[Sequence[Seen]]) -> float:
+    """Nats between two models that were shown the same answers, over their likeliest tokens."""
+    changed = [
+        abs(number - theirs.likelihood[token])
+        for pairs in map(zip, trained, base)
+        for ours, theirs in pairs
+        for token, number in ours.likelihood.items()
+    ]
+    return sum(changed) / max(1, len(changed))
 
 
 def compare(answers: Sequence[Sequence[Choice]], others: Sequence[Sequence[Seen]]) -> Agreement:

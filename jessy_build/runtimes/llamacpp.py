@@ -153,10 +153,12 @@ def open(
     context: int = 2048,
     adapter: Path | None = None,
     exact: bool = False,
+    strength: float = 1.0,
 ) -> Iterator[Runtime]:
     """Load the model; it is asked over loopback and unloaded at the end of the `with`.
 
     `exact`: keys and values are remembered whole, not in half precision, for comparisons.
+    `strength` multiplies the adapter's own.
     """
     try:
         import xllamacpp
@@ -166,7 +168,7 @@ def open(
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
     if adapter is not None:
-        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), strength)]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_ctx = context

@@ -15,10 +15,11 @@ from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import Message
 from jessy_build.parity import agreement
-from jessy_build.parity.agreement import Agreement, Choice, Seen
+from jessy_build.parity.agreement import Choice, Seen
 from jessy_build.parity.survival import Place, Probe, Said
 from jessy_build.plan.step import Step
-from jessy_build.steps import gguf, probes
+from jessy_build.steps import gguf, likeness, probes
+from jessy_build.steps.likeness import Ids
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -32,7 +33,6 @@ SMALLER = ("q8_0",)
 """Kinds of GGUF that keep less than what was trained, which is F16."""
 ROW_LETTERS = 4000
 """Rows are compared in groups of so many letters: each question costs a millisecond."""
-LIKELIEST = 5
 
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
@@ -52,18 +52,21 @@ def run(job: Job) -> Facts:
     prompts = [talk.render(probes.asked_first(row), generate=True) for row in probes.drawn(rows)]
     ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in prompts]
     served, kind = _reference(job)
-    room = max(map(len, ids)) + probes.ANSWER_TOKENS + 1
-    with _open(job, served, room) as runtime:
+    with likeness.open_exactly(served, ids, gguf.adapter(job.inputs["gguf"])) as runtime:
         _same_tokens(
             job, runtime, tokenizer, [(row["id"], talk.render(row["messages"])) for row in rows]
         )
         _told_of_template(job, runtime, talk)
-        answers = _answers(job, runtime, ids)
-    trained = _followed(job, "trained", ids, answers)
+        answers = likeness.answers(job, runtime, ids)
+    trained = likeness.followed(job, "trained", ids, answers)
+    base = likeness.followed(job, "base", ids, answers)
     found = agreement.compare(answers, trained)
-    if not found.within(agreement.LIMITS[kind]):
-        raise _apart(found, kind, prompts, answers, trained, tokenizer)
-    base = _followed(job, "base", ids, answers)
+    limit = agreement.limit(kind, agreement.effect(trained, base))
+    if not found.within(limit):
+        at = found.worst[0]
+        because = likeness.cause(job, ids, kind, limit)
+        where = likeness.Where(prompts[at], answers[at], trained[at])
+        raise likeness.apart(found, limit, kind, where, tokenizer, because)
     ends = mlx_model.ends(job.inputs["base"])
     made = _probes(prompts, ids, answers, trained, base, tokenizer, ends)
     text = json.dumps([asdict(probe) for probe in made], ensure_ascii=False, indent=1)
@@ -75,8 +78,8 @@ def run(job: Job) -> Facts:
         "places": found.places,
         "mean": found.mean,
         "choice": found.choice,
-        "limit": asdict(agreement.LIMITS[kind]),
-        "survival": _survival(job, made, room),
+        "limit": asdict(limit),
+        "survival": _survival(job, made, ids),
     }
 
 
@@ -91,19 +94,7 @@ def _reference(job: Job) -> tuple[Path, str]:
     kind = job.step.params["kind"]
     if kind not in SMALLER:
         return job.inputs["gguf"] / gguf.FILE, kind
-    from jessy_build.packaging import gguf_write
-
-    whole = job.work / "whole.gguf"
-    model = job.inputs["model"] if "model" in job.inputs else job.inputs["base"]
-    gguf_write.write(model, whole, kind="f16", name="whole")
-    return whole, "f16"
-
-
-def _open(job: Job, model: Path, room: int) -> Any:
-    from jessy_build.runtimes import llamacpp
-
-    adapter = gguf.adapter(job.inputs["gguf"])
-    return llamacpp.open(model, context=-(-room // 256) * 256, adapter=adapter, exact=True)
+    return likeness.written(job, "whole.gguf", "f16"), "f16"
 
 
 # ── token ids
@@ -143,16 +134,12 @@ def _same_tokens_of(row: tuple[str, str], runtime: "Runtime", tokenizer: Any) ->
     theirs = runtime.tokenize(text)
     if ours == theirs:
         return
-    cut = [[_piece(tokenizer, token) for token in tokens] for tokens in (ours, theirs)]
+    cut = [[likeness.piece(tokenizer, token) for token in tokens] for tokens in (ours, theirs)]
     raise StepError(
         f"tokenizer: the GGUF cuts row {id} into other tokens than the training did:\n"
         + parted.pieces(("training", cut[0]), ("GGUF", cut[1])),
         hint="the base's tokenizer is one that llama.cpp does not know; choose another base",
     )
-
-
-def _piece(tokenizer: Any, token: int) -> str:
-    return str(tokenizer.decode([token], skip_special_tokens=False))
 
 
 def _told_of_template(job: Job, runtime: "Runtime", talk: "chat.Chat") -> None:
@@ -168,72 +155,12 @@ def _told_of_template(job: Job, runtime: "Runtime", talk: "chat.Chat") -> None:
         )
 
 
-# ── weights
-
-
-def _answers(job: Job, runtime: "Runtime", ids: Sequence[Sequence[int]]) -> list[list[Choice]]:
-    answers = []
-    for number, prompt in enumerate(ids, start=1):
-        if job.cancelled():
-            raise KeyboardInterrupt
-        said = runtime.greedy(prompt, probes.ANSWER_TOKENS, LIKELIEST)
-        answers.append([Choice(token, likeliest) for token, likeliest in said])
-        job.progress(number, len(ids), "probes", "llama.cpp")
-    return answers
-
-
-def _followed(
-    job: Job, which: str, ids: Sequence[Sequence[int]], answers: Sequence[Sequence[Choice]]
-) -> list[list[Seen]]:
-    from jessy_build.runtimes import mlx
-
-    found = []
-    model, adapter = job.inputs["base"], None
-    if which == "trained":
-        adapter = job.inputs.get("adapter")
-        model = model if adapter else job.inputs["model"]
-    with mlx.open(model, adapter) as runtime:
-        for number, (prompt, answer) in enumerate(zip(ids, answers, strict=True), start=1):
-            if job.cancelled():
-                raise KeyboardInterrupt
-            # Kept are a few numbers a place: all of a large vocabulary would be gigabytes.
-            rows = runtime.follow(prompt, [choice.token for choice in answer])
-            found.append([agreement.seen(*pair) for pair in zip(answer, rows, strict=True)])
-            job.progress(number, len(ids), "probes", f"MLX, {which}")
-    return found
-
-
-def _apart(
-    found: Agreement,
-    kind: str,
-    prompts: Sequence[str],
-    answers: Sequence[Sequence[Choice]],
-    trained: Sequence[Sequence[Seen]],
-    tokenizer: Any,
-) -> StepError:
-    limit = agreement.LIMITS[kind]
-    answer, place = found.worst
-    said = [choice.token for choice in answers[answer]]
-    before = tokenizer.decode(said[:place])
-    ours = before + _piece(tokenizer, trained[answer][place].best)
-    theirs = before + _piece(tokenizer, said[place])
-    return StepError(
-        f"the GGUF is not the model that was trained: their likeliest tokens are"
-        f" {found.mean:.2g} nats apart on average (at most {limit.mean:g} for {kind}), and a choice"
-        f" of the one is {found.choice:.2g} behind the other's (at most {limit.choice:g}). After"
-        f" {parted.escaped(prompts[answer][-60:])!r}:\n"
-        + parted.shown(("training", ours), ("GGUF", theirs)),
-        hint="this is a fault in the export, not in your rows: another base will do, and a report"
-        " with this text helps to mend it",
-    )
-
-
 # ── probes
 
 
 def _probes(
     prompts: Sequence[str],
-    ids: Sequence[Sequence[int]],
+    ids: Ids,
     answers: Sequence[Sequence[Choice]],
     trained: Sequence[Sequence[Seen]],
     base: Sequence[Sequence[Seen]],
@@ -250,7 +177,7 @@ def _probes(
         places = []
         for n, token in enumerate(text[: probes.PLACES]):
             before = tokenizer.decode(text[:n], skip_special_tokens=False)
-            piece = _piece(tokenizer, token)
+            piece = likeness.piece(tokenizer, token)
             # Servers are asked in text: it must lead to the same tokens there.
             again = tokenizer.encode(prompt + before, add_special_tokens=False).ids
             if again == [*asked, *text[:n]] and "\ufffd" not in before + piece:
@@ -262,12 +189,13 @@ def _probes(
     return made
 
 
-def _survival(job: Job, made: Sequence[Probe], room: int) -> list[dict[str, Any]]:
+def _survival(job: Job, made: Sequence[Probe], ids: Ids) -> list[dict[str, Any]]:
     """A table of what is left in a file that is smaller, or nothing where it is not."""
     kind = job.step.params["kind"]
     if kind not in SMALLER:
         return []
-    with _open(job, job.inputs["gguf"] / gguf.FILE, room) as runtime:
+    served, adapter = job.inputs["gguf"] / gguf.FILE, gguf.adapter(job.inputs["gguf"])
+    with likeness.open_exactly(served, ids, adapter) as runtime:
         verdict = probes.judge(
             made, runtime, lambda done: job.progress(done, len(made), "probes", kind)
         )

@@ -56,3 +56,15 @@ def test_a_token_without_likelihood_still_counts_as_a_choice() -> None:
 def test_no_answer_at_all_is_an_error() -> None:
     with pytest.raises(StepError, match="answers nothing"):
         agreement.compare([[]], [[]])
+
+
+def test_of_a_small_change_half_may_be_missing_and_no_more() -> None:
+    assert agreement.limit("f16", effect=2.0).mean == 0.1
+    assert agreement.limit("f16", effect=0.08).mean == pytest.approx(0.04)
+    assert agreement.limit("f16", effect=0.001).mean == agreement.NOISE
+
+
+def test_an_effect_is_what_two_models_make_of_the_same_answer() -> None:
+    choice = Choice(0, {0: -0.1, 1: -3.0})
+    trained, base = (agreement.seen(choice, row(*r)) for r in ((-0.1, -3), (-2.1, -1)))
+    assert agreement.effect([[trained]], [[base]]) == pytest.approx(2)

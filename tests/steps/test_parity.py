@@ -2,17 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jessy_build.diagnostics import StepError
-from jessy_build.packaging import architectures, gguf_write, rope
+from jessy_build.packaging import architectures, gguf_lora, gguf_write
 from jessy_build.plan.step import Step
 from jessy_build.steps import parity, probes
+from tests.packaging import adapters
 from tests.tiny import make_tiny_model
 
 WORDS = ["hello there", "selam, nasılsın?", "sana bisi sorucam", "tamam mı? 🦉", "def f(x):"]
@@ -24,6 +24,7 @@ class Here:
 
     root: Path
     kind: str = "f16"
+    trained: str = "model"
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -32,7 +33,7 @@ class Here:
 
     @property
     def inputs(self) -> dict[str, Path]:
-        return {name: self.root / name for name in ("base", "model", "gguf", "dataset")}
+        return {name: self.root / name for name in ("base", self.trained, "gguf", "dataset")}
 
     @property
     def out(self) -> Path:
@@ -106,41 +107,41 @@ def test_a_faithful_file_passes_and_leaves_its_probes(job: Here, kind: str) -> N
     assert (job.out / probes.FILE).read_bytes() == first
 
 
-def no_permutation(monkeypatch: pytest.MonkeyPatch) -> None:
-    def plain(rows: int, heads: int, *, to_gguf: bool) -> Any:
-        import numpy as np
-
-        return np.arange(rows)
-
-    monkeypatch.setattr(rope, "permutation", plain)
-
-
-def other_norms(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    known = architectures.of_config
-
-    def off(config: Any) -> Any:
-        return replace(known(config), norm_offset=1.0)
-
-    monkeypatch.setattr(architectures, "of_config", off)
-
-
-@pytest.mark.parametrize("fault", [no_permutation, other_norms])
-def test_weights_in_a_wrong_order_or_off_are_told(
-    job: Here, fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("wrong", "cause"),
+    [({"permutes_qk": False}, "q/k order"), ({"norm_offset": 1.0}, "norm offset")],
+    ids=["order", "offset"],
+)
+def test_a_wrong_entry_of_an_architecture_is_told_with_its_cause(
+    job: Here, wrong: dict[str, Any], cause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fault(monkeypatch)
+    known = architectures.of_config
+    monkeypatch.setattr(architectures, "of_config", lambda config: replace(known(config), **wrong))
     write(job)
-    monkeypatch.undo()
     with pytest.raises(StepError, match="not the model that was trained") as told:
         parity.run(job)  # type: ignore[arg-type]
-    assert "nats apart" in str(told.value)
+    lines = str(told.value).splitlines()
+    assert "nats apart" in lines[0] and lines[-2].strip() == "^"
+    assert lines[-1].startswith(f"  the cause that fits: {cause}")
+
+
+def test_a_fault_of_two_parts_has_no_cause_that_fits(
+    job: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = architectures.of_config
+    monkeypatch.setattr(
+        architectures,
+        "of_config",
+        lambda config: replace(known(config), permutes_qk=False, norm_offset=1.0),
+    )
+    write(job)
+    with pytest.raises(StepError, match="no cause fits"):
+        parity.run(job)  # type: ignore[arg-type]
 
 
 def test_a_file_of_the_base_is_not_the_trained_model(job: Here) -> None:
     write(job, "base")
-    with pytest.raises(StepError, match="not the model that was trained"):
+    with pytest.raises(StepError, match="fits: it was written from other weights"):
         parity.run(job)  # type: ignore[arg-type]
 
 
@@ -159,6 +160,25 @@ def test_another_tokenizer_is_told_by_row_and_token(job: Here) -> None:
     lines = str(told.value).splitlines()
     assert lines[1].startswith("  training") and lines[2].startswith("  GGUF")
     assert lines[3].strip() == "^"
+
+
+@pytest.mark.parametrize(("factor", "cause"), [(1, ""), (1 / 4, "alpha: "), (1 / 2, "alpha: ")])
+def test_an_adapter_of_another_strength_is_told(job: Here, factor: float, cause: str) -> None:
+    """Of rank 4 and scale 2: alpha that was taken for the scale is 4 times too weak."""
+    from gguf import GGUFReader
+
+    job.trained = "adapter"
+    trained = adapters.write_adapter(job.root / "adapter", job.root / "base", 0.05)
+    write(job, "base")
+    file = job.root / "gguf/adapter.gguf"
+    gguf_lora.write(job.root / "base", trained, file, name="tiny")
+    alpha = GGUFReader(file, "r+").fields["adapter.lora.alpha"]
+    alpha.parts[alpha.data[0]][0] *= factor
+    if not cause:
+        assert parity.run(job)["mean"] < 0.02  # type: ignore[arg-type]
+        return
+    with pytest.raises(StepError, match=f"fits: {cause}"):
+        parity.run(job)  # type: ignore[arg-type]
 
 
 def test_a_smaller_file_is_asked_what_it_has_kept(job: Here) -> None:
