@@ -19,7 +19,6 @@ OTHER = "train.lora.rank=2"
 BUILT = (
     "check recipe.yaml",
     "preview recipe.yaml",
-    "preview recipe.yaml --tokens",
     "plan recipe.yaml",
     f"plan recipe.yaml --set {OTHER}",
     f"plan recipe.yaml --set {OTHER} -o saved.json",

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from jessy_build import mlx_model
 from jessy_build.chat import Chat
+from jessy_build.console import PLAIN_SIGNS
 from jessy_build.steps import schemas
 from jessy_build.steps.row_tokens import Document
 from jessy_build.trainers import _rows
@@ -116,6 +117,16 @@ def test_in_a_pipe_and_without_colour_marks_say_what_is_learned(project: Project
         assert "⇥" in learned[1] and "◌" in learned[1]
         assert not any("im_start" in line for line in learned)
     assert "\x1b[32m" in project.run(*PREVIEW, FORCE_COLOR="1", NO_COLOR="").out
+
+
+def test_each_sign_has_a_plain_form_where_only_ascii_can_be_shown(project: Project) -> None:
+    words = (*PREVIEW, "-n", "2")
+    rich = project.run(*words).out.translate(PLAIN_SIGNS).splitlines()
+    plain = project.run(*words, PYTHONIOENCODING="ascii").out.splitlines()
+    # The user's own letters have none; the row that has some is the first one.
+    assert plain[0] == rich[0] and rich[0].isascii()
+    second = rich.index("", 3)
+    assert plain[second:] == rich[second:] and "|_thank|" in "".join(plain[second:])
 
 
 def test_so_many_rows_of_the_named_categories(project: Project) -> None:
