@@ -40,7 +40,7 @@ evaluate:
   max_tokens: 6
 """
 KEY = "sk-ant-test-0123456789"
-STEPS = 11
+STEPS = 12
 
 
 @dataclass
