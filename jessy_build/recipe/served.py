@@ -91,9 +91,11 @@ def _in_three(number: str) -> str:
 
 def licences_can_be_carried(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     """Said here, since the Modelfile is written when all is trained."""
+    said, text = loaded.recipe.modelfile, loaded.opened.license_text
+    if not said.licenses and not text:
+        return
     from jessy_build.packaging import modelfile
 
-    said, text = loaded.recipe.modelfile, loaded.opened.license_text
     for field, texts in (("license", said.licenses), ("license_file", (text,) if text else ())):
         try:
             modelfile.render(modelfile.Modelfile("base", license=texts))

@@ -58,7 +58,8 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         said = recipe.deploy.env_file.model_dump(mode="json")
         params["env_file"] = about["deploy.env_file"] = said
     payload = Payload(recipe.modelfile, line)
-    return [Step(name, name, version, params, needs, span=span, payload=payload, about=about)]
+    # The server answers, and fills the machine: whoever answers at the same time takes turns.
+    return [Step(name, name, version, params, needs, "gpu", span, payload=payload, about=about)]
 
 
 def _told(loaded: "LoadedRecipe") -> dict[str, Any]:

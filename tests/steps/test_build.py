@@ -106,7 +106,7 @@ def test_new_modelfile_parameters_rerun_only_what_depends_on_them(project: Proje
 def test_a_new_rank_does_not_generate_again(project: Project) -> None:
     project.edit("rank: 4", "rank: 2")
     done = project.run("build", "recipe.yaml")
-    # evaluate and parity need the same, and take turns.
+    # evaluate and parity need the same: they take turns, and so does deploy.
     assert done.ran[:3] == ["train", "fuse", "gguf"] and done.ran[-1] == "report"
     assert set(done.ran[3:-1]) == {"parity", "evaluate", "deploy"}
     project.edit("rank: 2", "rank: 4")
