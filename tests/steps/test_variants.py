@@ -118,13 +118,13 @@ def test_one_build_of_a_matrix_can_be_named(project: Project) -> None:
 
 def test_every_problem_of_every_combination_is_told_before_anything_runs(project: Project) -> None:
     project.edit("train.lora.rank: [2, 4]", "categories.smalltalk.count: [20, 99]")
-    project.edit("train.optimizer.learning_rate: [1e-3, 3e-4]", "export.kind: [adapter, fused]")
+    project.edit("train.optimizer.learning_rate: [1e-3, 3e-4]", "modelfile.requires: [soon, 0.14.0]")
     for command in ("check", "plan", "build"):
         done = project.run(command, "recipe.yaml")
         assert done.code == 2 and done.ran == [], done.out
         assert "recipe.yaml:22:36: error[R217]: the files of 'curated' hold 24 rows" in done.err
-        assert "in the matrix only with count99-kind-adapter, count99-kind-fused" in done.err
-        assert "recipe.yaml:23:17: error[R223]: this version cannot deploy the adapter" in done.err
+        assert "in the matrix only with count99-requires-soon, count99-requires-0.14.0" in done.err
+        assert "recipe.yaml:23:24: error[R261]: 'soon' is no version of Ollama" in done.err
         assert done.err.count("error[") == 2
 
 
