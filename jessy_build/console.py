@@ -52,6 +52,7 @@ WIDEST = 110
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "accent": "36"}
 PLAIN_SIGNS = str.maketrans({"✓": "+", "✗": "x", "·": "-", "…": "~", "→": ">", "—": "-"})
 PLAIN_SIGNS |= str.maketrans({"–": "-", "≈": "~", "›": ">", "×": "x", "±": "~"})
+PLAIN_SIGNS |= str.maketrans({"│": "|", "␣": "_", "↵": "$", "⇥": "^", "«": "<", "»": ">", "◌": "."})
 """For terminals that cannot show anything but ASCII."""
 
 # Escape sequences first, as a whole; then every control character that is left.
@@ -194,6 +195,11 @@ class Console:
         """For people only: a script that asked for JSON gets nothing else on the stream."""
         if not self.json:
             self._out(_lines(text))
+
+    def parts(self, parts: Iterable[tuple[str, str]]) -> None:
+        """One line of pieces, each with its style: what a style says must be read without it."""
+        if not self.json:
+            self._out("".join(self._paint(_lines(text), style) for text, style in parts))
 
     def write(self, text: str) -> None:
         """A piece of an answer as it arrives, with no line end of its own."""

@@ -1,4 +1,7 @@
-"""preview: what a teacher would be asked, before it is paid for; with --ask, what it answers."""
+"""preview: what a teacher would be asked, before it is paid for; with --ask, what it answers.
+
+With --tokens the other end: rows as the model sees them in training.
+"""
 
 import argparse
 import time
@@ -10,33 +13,48 @@ if TYPE_CHECKING:
     from jessy_build.console import Console
     from jessy_build.diagnostics import StepError
     from jessy_build.engine.events import Event
+    from jessy_build.steps.builds import Workspace
 
-HELP = "show some prompts of each category as the teacher gets them, and what it answers"
-EXAMPLE = "jessy preview recipes/quickstart.yaml -n 2"
+HELP = "show some prompts of each category as the teacher gets them, or rows as tokens"
+EXAMPLE = """jessy preview recipes/quickstart.yaml -n 2
+  jessy preview recipes/quickstart.yaml smalltalk --tokens -n 1"""
 
 
 def options(sub: argparse.ArgumentParser) -> None:
     recipe.options(sub)
     sub.add_argument("category", metavar="CATEGORY", nargs="*", help="only these categories")
     sub.add_argument(
-        "-n", type=_count, default=3, metavar="N", help="prompts of each category (default: 3)"
+        "-n",
+        type=_count,
+        default=3,
+        metavar="N",
+        help="prompts, or rows, of each category (default: 3)",
     )
     sub.add_argument(
         "--ask",
         action="store_true",
         help="ask the teacher these; the answers are kept, and count in the next build",
     )
+    sub.add_argument(
+        "--tokens",
+        action="store_true",
+        help="show rows as tokens, as training reads them, and which of them it learns",
+    )
     build.max_usd_option(sub)
 
 
 def run(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.diagnostics import BudgetReached
+    from jessy_build.diagnostics import BudgetReached, UsageError
     from jessy_build.steps import preview
     from jessy_build.steps.preview import Problem
     from jessy_build.steps.typed import command
 
+    if args.tokens and args.ask:
+        raise UsageError("--tokens shows rows that are there", hint="leave out --ask or --tokens")
     workspace = recipe.workspace(args)
     names = preview.categories(workspace, args.category)
+    if args.tokens:
+        return _tokens(workspace, names, args.n, console)
     chosen = preview.choose(workspace, names, args.n)
     began = time.time()
     asked = 0
@@ -64,6 +82,17 @@ def run(args: argparse.Namespace, console: "Console") -> int:
     if problems:
         stopped = all(isinstance(error, BudgetReached) for error in problems.values())
         return OVER_BUDGET if stopped else FAILED
+    return OK
+
+
+def _tokens(workspace: "Workspace", names: list[str], count: int, console: "Console") -> int:
+    from jessy_build.steps import row_tokens
+
+    document = row_tokens.document(workspace, names, count)
+    if console.json:
+        console.json_document(row_tokens.to_json(document))
+    for line in row_tokens.lines(document, console.width):
+        console.parts(line)
     return OK
 
 

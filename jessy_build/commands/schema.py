@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HELP = "print the JSON schema of recipes (for editors), of locks, or of what --json prints"
 EXAMPLE = "jessy schema > recipe.schema.json"
 NAMES = (
-    *("recipe", "lock", "preview", "plan", "plans", "compared", "missing", "diff"),
+    *("recipe", "lock", "preview", "tokens", "plan", "plans", "compared", "missing", "diff"),
     *("why", "status", "overview", "history", "show", "review", "export", "rollback", "gc"),
     "bases",
 )

@@ -53,7 +53,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
 
 def run(job: Job) -> Facts:
     params = job.step.params
-    rows = list(_enhanced(job, read_jsonl(job.inputs["rows"] / "examples.jsonl")))
+    rows = list(_enhanced(params, read_jsonl(job.inputs["rows"] / "examples.jsonl")))
     examples = [row.example for row in rows]
     held_out = valid_ids(examples, params["seed"], params["valid"])
     train = [row for row in rows if row.example.id not in held_out]
@@ -113,14 +113,21 @@ def _most_words(loaded: "LoadedRecipe") -> dict[str, int]:
     return {level: spec.words.max for level, spec in loaded.recipe.complexity.items()}
 
 
-def _enhanced(job: Job, examples: Iterable[Example]) -> Iterator[Enhanced]:
-    wanted = job.step.params.get("enhance")
+def rendered(params: Mapping[str, Any], examples: Iterable[Example]) -> Iterator[dict[str, Any]]:
+    """What such rows are in a data set made with these parameters of the step, split apart."""
+    mark = _marker(params.get("marker"))
+    for row in _enhanced(params, examples):
+        yield _row(row, params["system"], mark)
+
+
+def _enhanced(params: Mapping[str, Any], examples: Iterable[Example]) -> Iterator[Enhanced]:
+    wanted = params.get("enhance")
     if wanted is None:
         yield from (Enhanced(example) for example in examples)
         return
     by = enhancers.read(wanted["by"])
     for example in examples:
-        yield enhancers.enhance(example, by, job.step.params["seed"], wanted["words"])
+        yield enhancers.enhance(example, by, params["seed"], wanted["words"])
 
 
 def _enhancement(rows: Sequence[Enhanced]) -> Facts:

@@ -26,6 +26,12 @@ def preview() -> str:
     return _of(Document, "jessy preview --json")
 
 
+def tokens() -> str:
+    from jessy_build.steps.row_tokens import Document
+
+    return _of(Document, "jessy preview --tokens --json")
+
+
 def plans() -> str:
     from jessy_build.steps.outcomes import Plans
 
@@ -133,6 +139,7 @@ def _of(kind: Any, title: str) -> str:
 SCHEMAS: Mapping[str, Callable[[], str]] = {
     "recipe": recipe,
     "preview": preview,
+    "tokens": tokens,
     "plan": plan,
     "plans": plans,
     "compared": compared,

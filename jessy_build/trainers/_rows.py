@@ -12,6 +12,11 @@ from jessy_build.diagnostics import StepError
 Encode = Callable[[str], list[int]]
 
 
+def encoding(tokenizer: Any, text: str) -> Any:
+    """The template writes the BOS and all other special tokens; the tokenizer adds none."""
+    return tokenizer.encode(text, add_special_tokens=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     id: str
@@ -34,21 +39,31 @@ def read(file: Path, chat: Chat, encode: Encode, max_length: int) -> list[Row]:
     """All rows, or one StepError that names the first bad one and counts the others."""
     rows: list[Row] = []
     problems: list[StepError] = []
-    for number, entry in _entries(file):
-        name = str(entry.get("id") or f"line {number}")
+    for number, entry in entries(file):
         try:
-            row = _row(name, entry["messages"], chat, encode, max_length)
-            labels = {"category": entry.get("category", ""), "level": entry.get("complexity", "")}
-            rows.append(replace(row, **labels))
+            rows.append(read_entry(entry, f"line {number}", chat, encode, max_length))
         except StepError as problem:
-            problems.append(StepError(f"row {name} {problem.problem}", hint=problem.hint))
+            problems.append(problem)
     if problems:
         others = f" (and {len(problems) - 1} more rows)" if len(problems) > 1 else ""
         raise StepError(f"{file.name}: {problems[0].problem}{others}", hint=problems[0].hint)
     return rows
 
 
-def _entries(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_entry(
+    entry: dict[str, Any], place: str, chat: Chat, encode: Encode, max_length: int
+) -> Row:
+    """One line of a data set; `place` names it where it has no id."""
+    name = str(entry.get("id") or place)
+    try:
+        row = _row(name, entry["messages"], chat, encode, max_length)
+    except StepError as problem:
+        raise StepError(f"row {name} {problem.problem}", hint=problem.hint) from None
+    labels = {"category": entry.get("category", ""), "level": entry.get("complexity", "")}
+    return replace(row, **labels)
+
+
+def entries(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if not file.is_file():
         return
     with file.open(encoding="utf-8") as lines:

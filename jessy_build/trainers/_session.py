@@ -75,7 +75,7 @@ class Session:
         read = partial(
             _rows.read,
             chat=Chat.load(self.job.base),
-            encode=lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
+            encode=lambda text: _rows.encoding(tokenizer, text).ids,
             max_length=self.config.max_seq_length,
         )
         self.rows = read(self.job.dataset / "train.jsonl")
