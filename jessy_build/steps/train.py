@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
 
 name = "train"
-version = 2
+version = 3
 
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
