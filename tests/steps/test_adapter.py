@@ -106,7 +106,7 @@ def test_the_other_kind_of_export_is_planned_and_built(tmp_path: Path, tiny_mode
     done = project.run("build", "recipe.yaml")
     assert done.code == 0, done.err
     # What is asked and trained stays.
-    assert sorted(done.ran) == ["deploy", "evaluate", "gguf", "report"]
+    assert sorted(done.ran) == ["deploy", "evaluate", "gguf", "parity", "report"]
     page = (project.root / "builds/tiny/v1/report.html").read_text()
     assert "with its adapter on top" in page
 

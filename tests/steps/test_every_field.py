@@ -355,7 +355,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "train.keep": ("last", "train"),
     "train.seed": ("5", "train"),
     "export.kind": ("adapter", "gguf"),
-    "export.gguf": ("f32", "gguf evaluate"),
+    "export.gguf": ("f32", "gguf parity evaluate"),
     "modelfile.parameters.temperature": ("0.4", "deploy"),
     "modelfile.parameters.top_p": ("0.8", "deploy"),
     "modelfile.parameters.top_k": ("30", "deploy"),
