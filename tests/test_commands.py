@@ -379,9 +379,9 @@ def test_a_value_from_the_command_line_is_placed_there(built: Project) -> None:
 
 
 def test_a_plan_counts_what_there_is_and_nothing_else(bare: Project, built: Project) -> None:
-    assert said(bare, "plan recipe.yaml").out.splitlines()[-1] == "12 to run"
+    assert said(bare, "plan recipe.yaml").out.splitlines()[-1] == "13 to run"
     last = said(built, f"plan recipe.yaml --set {OTHER}").out.splitlines()[-1]
-    assert re.fullmatch(r"2 to run, 5 may run, 5 cached · ≈ \S+s, \S+s if all of it runs", last), (
+    assert re.fullmatch(r"2 to run, 5 may run, 6 cached · ≈ \S+s, \S+s if all of it runs", last), (
         last
     )
 

@@ -35,8 +35,9 @@ class Segment:
 class NotPrefixStable(StepError):
     """The template rewrites earlier turns when later ones arrive, so turns cannot be masked."""
 
-    def __init__(self, turn: int) -> None:
-        self.turn = turn
+    def __init__(self, turn: int, alone: str, followed: str) -> None:
+        """`alone` is what the messages up to this one gave, `followed` what took its place."""
+        self.turn, self.alone, self.followed = turn, alone, followed
         super().__init__(
             f"the chat template renders message {turn} differently once more messages follow it",
             hint="train on one answer a row, or set base.chat_template: chatml | gemma | llama3",
@@ -101,8 +102,9 @@ class Chat:
                 continue
             before = self.render(messages[:place], generate=True)
             after = self.render(messages[: place + 1])
-            if not after.startswith(before) or not text.startswith(after) or len(before) < done:
-                raise NotPrefixStable(place)
+            for alone, followed in ((before, after), (after, text), (text[:done], before)):
+                if not followed.startswith(alone):
+                    raise NotPrefixStable(place, alone, followed)
             end = _end_of_turn(after, len(before), self.end_of_turn)
             parts += [
                 Segment(text[done : len(before)], False),

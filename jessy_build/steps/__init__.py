@@ -18,6 +18,7 @@ from jessy_build.steps import (
     gguf,
     parity,
     report,
+    tokens,
     train,
     validate,
 )
@@ -32,6 +33,7 @@ STEPS: Mapping[str, StepKind] = {
     generate.name: generate,
     validate.name: validate,
     assemble.name: assemble,
+    tokens.name: tokens,
     train.name: train,
     fuse.name: fuse,
     gguf.name: gguf,
@@ -60,6 +62,7 @@ def plan(loaded: "LoadedRecipe", ledger: Ledger) -> Plan:
         *generating,
         *validate.expand(loaded, ledger, generating),
         *assemble.expand(loaded),
+        *tokens.expand(loaded, generating),
         *train.expand(loaded),
         *fuse.expand(loaded),
         *gguf.expand(loaded),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
 
 name = "train"
-version = 2
+version = 3
 
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
@@ -25,7 +25,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
             name,
             version,
             config.model_dump(mode="json", exclude=dict(NOT_TRAINED)),
-            {"base": "convert", "dataset": "assemble"},
+            {"base": "convert", "dataset": "tokens"},
             pool="gpu",
             span=loaded.span_of("train"),
             payload=config,

@@ -8,9 +8,32 @@ from typing import Any
 
 from jessy_build.trainers._rows import Row
 
-JITTER = 0.15
-"""How far a row's length is shifted before the sort: neighbours differ from epoch to epoch, and
-hardly any padding arises."""
+PADDING = 0.05
+"""The share of what a pass reads that may be padding, where batches can be had that hold it."""
+FEW = 16
+"""Batches of a pass that are not split up for less padding: there is little to save, and an update
+would hold much less than was asked for."""
+MORE = 3
+"""One batch more for each so many is a fair price for less padding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """How unlike rows in one batch may be."""
+
+    jitter: float
+    """How far a row's length is shifted before the sort, so that neighbours differ from epoch to
+    epoch."""
+    padding: float = 1.0
+    """The share of one batch that may be padding."""
+
+
+TRIES = (
+    Mixing(0.15),
+    Mixing(0.02),
+    *(Mixing(0.02, most) for most in (0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.07, 0.06, 0.05)),
+)
+"""From the most mixed on, until a pass holds so little padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +72,35 @@ def group(
 ) -> list[tuple[int, ...]]:
     """All rows, each once, of similar lengths together, in random order. Those that are held may
     come again, in turn, until every batch has as many as it shall."""
+    found: list[list[tuple[int, ...]]] = []
+    for mixing in TRIES:
+        # What is held makes batches wide, however alike the others are.
+        if mixing.padding < 1 and (held or len(found[0]) < FEW):
+            break
+        groups = _mixed(lengths, sizes, f"{seed}/{epoch}", mixing, held)
+        if found and len(groups) > len(found[0]) + len(found[0]) // MORE:
+            break
+        found.append(groups)
+        if padding(groups, lengths) <= PADDING:
+            return groups
+    return min(found, key=lambda groups: padding(groups, lengths))
+
+
+def padding(groups: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
+    """The share of what is read that is no row's."""
+    read = sum(len(group) * max(lengths[i] for i in group) for group in groups)
+    return 1 - sum(lengths[i] for group in groups for i in group) / read if read else 0.0
+
+
+def _mixed(
+    lengths: Sequence[int], sizes: Sizes, seed: str, mixing: Mixing, held: Sequence[Held]
+) -> list[tuple[int, ...]]:
     # A text as the seed gives the same order in every Python version.
-    chance = random.Random(f"{seed}/{epoch}")
-    order = sorted(
-        range(len(lengths)), key=lambda i: lengths[i] * chance.uniform(1 - JITTER, 1 + JITTER)
-    )
+    chance = random.Random(seed)
+    low, high = 1 - mixing.jitter, 1 + mixing.jitter
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i] * chance.uniform(low, high))
     if not held:
-        groups = _filled(order, lengths, sizes, [])
+        groups = _filled(order, lengths, sizes, [], mixing.padding)
     else:
         turns = [(chance.sample(one.places, len(one.places)), one) for one in held]
         groups = _with_held(order, lengths, sizes, turns)
@@ -89,18 +134,22 @@ def _with_held(
 
 
 def _filled(
-    order: Sequence[int], lengths: Sequence[int], sizes: Sizes, held: Pools
+    order: Sequence[int], lengths: Sequence[int], sizes: Sizes, held: Pools, most: float = 1.0
 ) -> list[list[int]]:
     turns = [(cycle(pool), count) for pool, count in held if pool]
     groups: list[list[int]] = []
-    widest = 0
+    widest = read = 0
     for i in order:
         width = max(widest, lengths[i])
-        if not groups or _full(len(groups[-1]) + 1, width, sizes):
+        rows = len(groups[-1]) + 1 if groups else 0
+        padded = rows * width - read - lengths[i] > most * rows * width
+        if not groups or padded or _full(rows, width, sizes):
             groups.append([next(pool) for pool, count in turns for _ in range(count)])
             width = max([lengths[i], *(lengths[j] for j in groups[-1])])
+            read = sum(lengths[j] for j in groups[-1])
         groups[-1].append(i)
         widest = width
+        read += lengths[i]
     return groups
 
 

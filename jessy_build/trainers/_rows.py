@@ -1,12 +1,12 @@
 """Read a data set's rows as token ids, each marked: does the loss count it? Nothing is cut."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jessy_build.chat import Chat
+from jessy_build.chat import Chat, NotPrefixStable
 from jessy_build.diagnostics import StepError
 
 Encode = Callable[[str], list[int]]
@@ -35,6 +35,26 @@ class Row:
         return sum(self.trained)
 
 
+class Unfit(StepError):
+    """A row that cannot be trained on as it is, and the token where that shows."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        hint: str,
+        expected: str,
+        tokens: Sequence[int],
+        at: int,
+        instead: Sequence[int] = (),
+    ) -> None:
+        super().__init__(problem, hint=hint)
+        self.expected = expected
+        self.tokens, self.at = tokens, at
+        self.instead = instead
+        """What was to be there, where the same text was read twice, and otherwise."""
+
+
 def read(file: Path, chat: Chat, encode: Encode, max_length: int) -> list[Row]:
     """All rows, or one StepError that names the first bad one and counts the others."""
     rows: list[Row] = []
@@ -56,11 +76,11 @@ def read_entry(
     """One line of a data set; `place` names it where it has no id."""
     name = str(entry.get("id") or place)
     try:
-        row = _row(name, entry["messages"], chat, encode, max_length)
+        read = row(name, entry["messages"], chat, encode, max_length)
     except StepError as problem:
         raise StepError(f"row {name} {problem.problem}", hint=problem.hint) from None
     labels = {"category": entry.get("category", ""), "level": entry.get("complexity", "")}
-    return replace(row, **labels)
+    return replace(read, **labels)
 
 
 def entries(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -72,26 +92,51 @@ def entries(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, json.loads(line)
 
 
-def _row(
+def row(
     name: str, messages: list[dict[str, str]], chat: Chat, encode: Encode, max_length: int
 ) -> Row:
     tokens: list[int] = []
     trained: list[bool] = []
+    try:
+        segments = chat.segments(messages)
+    except NotPrefixStable as problem:
+        raise _rewritten(problem, encode) from None
     # Piece by piece, as at the time of answering: there the prompt ends before the answer begins.
-    for segment in chat.segments(messages):
+    for segment in segments:
         piece = encode(segment.text)
         tokens += piece
         trained += [segment.trained] * len(piece)
-    while trained and not trained[-1]:
-        tokens.pop()
-        trained.pop()
-    if len(tokens) < 2 or not any(trained[1:]):
-        raise StepError(
-            "has no answer to train on", hint="each row needs at least one assistant message"
+    end = len(trained)
+    while end and not trained[end - 1]:
+        end -= 1
+    if end < 2 or not any(trained[1:]):
+        raise Unfit(
+            "has no answer to train on",
+            hint="each row needs at least one assistant message",
+            expected="a token behind the first one that an answer holds",
+            tokens=tokens,
+            at=len(tokens) - 1,
         )
-    if len(tokens) > max_length:
-        raise StepError(
-            f"is {len(tokens)} tokens long; train.max_seq_length allows {max_length}",
+    if end > max_length:
+        raise Unfit(
+            f"is {end} tokens long; train.max_seq_length allows {max_length}",
             hint="raise train.max_seq_length, or shorten or drop the row",
+            expected=f"at most {max_length} tokens",
+            tokens=tokens[:end],
+            at=max_length,
         )
-    return Row(name, tuple(tokens), (False, *trained[1:]))
+    return Row(name, tuple(tokens[:end]), (False, *trained[1:end]))
+
+
+def _rewritten(problem: NotPrefixStable, encode: Encode) -> Unfit:
+    alone, followed = encode(problem.alone), encode(problem.followed)
+    pairs = zip(alone, followed, strict=False)
+    apart = (i for i, (one, other) in enumerate(pairs) if one != other)
+    return Unfit(
+        f"is rewritten: {problem.problem}",
+        hint=problem.hint,
+        expected=f"message {problem.turn} as it was rendered before",
+        tokens=followed,
+        at=next(apart, min(len(alone), len(followed))),
+        instead=alone,
+    )

@@ -15,7 +15,7 @@ from tests.steps.project import SIGINT, SIGKILL, Project
 
 ALL = [
     *("fetch", "generate:smalltalk", "convert", "validate", "assemble"),
-    *("train", "fuse", "gguf", "parity", "evaluate", "deploy", "report"),
+    *("tokens", "train", "fuse", "gguf", "parity", "evaluate", "deploy", "report"),
 ]
 
 

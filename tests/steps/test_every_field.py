@@ -350,7 +350,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "train.every_batch.small": ("2", "train"),
     "train.early_stop.patience": ("8", "train"),
     "train.grad_checkpoint": ("true", "train"),
-    "train.max_seq_length": ("256", "train"),
+    "train.max_seq_length": ("256", "tokens train"),
     "train.eval_every": ("3", "train"),
     "train.keep": ("last", "train"),
     "train.seed": ("5", "train"),

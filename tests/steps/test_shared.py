@@ -40,7 +40,7 @@ evaluate:
   max_tokens: 6
 """
 KEY = "sk-ant-test-0123456789"
-STEPS = 12
+STEPS = 13
 
 
 @dataclass
@@ -212,7 +212,7 @@ def test_the_recipe_may_name_the_store_and_the_environment_wins(team: Team) -> N
     other = team.clone("other", JESSY_SHARED_STORE=str(team.root / "empty"))
     other.write(ASKING + f"store: {team.address}\n")
     plan = other.run("plan", "recipe.yaml").out
-    assert "2 to run, 10 may run" in plan and "cached" not in plan, "the empty store was asked"
+    assert "2 to run, 11 may run" in plan and "cached" not in plan, "the empty store was asked"
     assert "the same" in clone.run("diff", "recipe.yaml", str(other.root / "recipe.yaml")).out
 
 

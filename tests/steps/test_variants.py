@@ -17,7 +17,7 @@ matrix:
   train.optimizer.learning_rate: [1e-3, 3e-4]
 """
 LABELS = ["rank2-lr0.001", "rank2-lr0.0003", "rank4-lr0.001", "rank4-lr0.0003"]
-DATA = ("fetch", "convert", "generate:smalltalk", "validate", "assemble")
+DATA = ("fetch", "convert", "generate:smalltalk", "validate", "assemble", "tokens")
 MADE_EACH = ("train", "fuse", "gguf", "parity", "evaluate", "deploy", "report")
 
 
@@ -46,8 +46,8 @@ def test_data_is_made_once_and_each_combination_is_trained(project: Project) -> 
     builds = compared(done)
     assert [build["label"] for build in builds] == LABELS
     assert [(b["status"], b["ran"], b["cached"]) for b in builds] == [
-        ("done", 12, 0),
-        *[("done", 7, 5)] * 3,
+        ("done", 13, 0),
+        *[("done", 7, 6)] * 3,
     ]
     for build in builds:
         assert build["version"] == f"v1-{build['label']}"
@@ -59,7 +59,7 @@ def test_data_is_made_once_and_each_combination_is_trained(project: Project) -> 
 
     again = project.run("build", "recipe.yaml", OLLAMA_HOST="127.0.0.1:9")
     assert again.code == 0 and again.ran == []
-    assert again.out.count("Nothing to do: 12 steps cached") == 4
+    assert again.out.count("Nothing to do: 13 steps cached") == 4
     table = again.out[again.out.index("validation loss") - 40 :]
     assert re.search(r"rank4-lr0\.001 +done +24 +\d\.\d{3} +\d", table)
 
@@ -68,7 +68,7 @@ def test_data_is_made_once_and_each_combination_is_trained(project: Project) -> 
     said = project.run("chat", "recipe.yaml", "--variant", best, "--prompt", "hi")
     assert said.code == 0, said.err
     status = project.run("plan", "recipe.yaml", "--exit-code", OLLAMA_HOST="127.0.0.1:9")
-    assert status.code == 0 and status.out.count("Nothing to do: all 12 steps are cached.") == 4
+    assert status.code == 0 and status.out.count("Nothing to do: all 13 steps are cached.") == 4
 
 
 def test_a_plan_shows_each_build_under_its_label_and_what_they_share(project: Project) -> None:
@@ -78,12 +78,12 @@ def test_a_plan_shows_each_build_under_its_label_and_what_they_share(project: Pr
     assert heads == [(f"v1-{label}", label) for label in LABELS]
     assert plan.out.endswith(
         "4 builds, one after another\nmade once for all of them: "
-        "fetch, convert, generate:smalltalk, validate, assemble\n"
+        "fetch, convert, generate:smalltalk, validate, assemble, tokens\n"
     )
     document = published.read(project.run("plan", "recipe.yaml", "--json").out, "plans")
     assert document["recipe"] == "recipe.yaml"
     assert list(document["builds"]) == LABELS
-    assert all(len(build["steps"]) == 12 for build in document["builds"].values())
+    assert all(len(build["steps"]) == 13 for build in document["builds"].values())
 
 
 def test_a_combination_that_fails_stops_no_other(project: Project) -> None:

@@ -1,4 +1,6 @@
+import random
 from collections import Counter
+from itertools import product
 
 import numpy as np
 import pytest
@@ -49,6 +51,48 @@ def test_rows_of_like_length_go_together() -> None:
     groups = _batches.group(lengths, Sizes(8, 0), 1, 0)
     padded = sum(len(group) * max(lengths[i] for i in group) for group in groups)
     assert padded < 1.1 * sum(lengths)
+
+
+SKEWED = list(product((1000, 3000), (0.5, 0.8, 1.2), (1, 2)))
+
+
+def skewed(rows: int, spread: float, seed: int) -> list[int]:
+    """Many short rows and few long ones."""
+    chance = random.Random(seed)
+    return [min(2048, max(2, round(chance.lognormvariate(4, spread)))) for _ in range(rows)]
+
+
+@pytest.mark.parametrize(("rows", "spread", "seed"), SKEWED)
+@pytest.mark.parametrize("sizes", [Sizes(8, 448), Sizes(8, 2048), Sizes(32, 4096)], ids=str)
+def test_of_skewed_lengths_at_most_a_twentieth_is_padding(
+    rows: int, spread: float, seed: int, sizes: Sizes
+) -> None:
+    lengths = skewed(rows, spread, seed)
+    for epoch in range(2):
+        groups = _batches.group(lengths, sizes, seed, epoch)
+        read = sum(len(group) * max(lengths[i] for i in group) for group in groups)
+        assert sum(lengths) / read >= 0.95
+        # The last one of all, which is not full, among them.
+        assert sorted(i for group in groups for i in group) == list(range(rows))
+
+
+def test_where_little_is_padding_rows_stay_as_mixed_as_they_were() -> None:
+    lengths = [40 + n % 5 for n in range(100)]
+    chance = random.Random("1/0")
+    order = sorted(range(100), key=lambda i: lengths[i] * chance.uniform(0.85, 1.15))
+    wanted = [tuple(order[at : at + 10]) for at in range(0, 100, 10)]
+    assert sorted(_batches.group(lengths, Sizes(10, 0), 1, 0)) == sorted(wanted)
+
+
+def test_a_short_pass_is_not_split_up_to_save_padding() -> None:
+    lengths = [10] * 39 + [1000]
+    assert len(_batches.group(lengths, Sizes(4, 0), 1, 0)) == 10
+    assert len(_batches.group([10] * 60 + lengths, Sizes(4, 0), 1, 0)) == 26
+
+
+def test_rows_that_are_all_unlike_are_not_read_one_by_one() -> None:
+    lengths = [3**n for n in range(40)]
+    assert len(_batches.group(lengths, Sizes(2, 0), 1, 0)) == 20
 
 
 def schedule(rows: list[Row], **changed: object) -> list[_batches.Batch]:

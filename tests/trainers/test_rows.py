@@ -83,3 +83,25 @@ def test_a_template_that_rewrites_history_is_refused_with_the_row(tmp_path: Path
     with pytest.raises(StepError) as problem:
         _rows.read(file, forgetful, letters, 99)
     assert "row r9 " in problem.value.problem
+
+
+def test_what_is_unfit_names_the_token_where_that_shows(tmp_path: Path) -> None:
+    def unfit(chat: Chat, longest: int, *talk: dict[str, str]) -> _rows.Unfit:
+        with pytest.raises(_rows.Unfit) as problem:
+            _rows.row("r", list(talk), chat, letters, longest)
+        return problem.value
+
+    long = unfit(CHAT, 50, user("hi"), answer("y" * 30))
+    assert (long.at, long.expected) == (50, "at most 50 tokens")
+    text = CHAT.render([user("hi"), answer("y" * 30)])
+    assert "".join(map(chr, long.tokens)) == text.rstrip()
+
+    none = unfit(CHAT, 50, user("hi"))
+    assert none.at == len(none.tokens) - 1 and none.tokens
+
+    forgetful = Chat("{% for m in messages[-2:] %}[{{ m.role }}]{{ m.content }}{% endfor %}")
+    rewritten = unfit(forgetful, 99, user("a"), answer("b"), user("c"), answer("d"))
+    alone, followed = "[user]a[assistant]b", "[user]c[assistant]d"
+    assert "".join(map(chr, rewritten.instead)) == alone
+    assert "".join(map(chr, rewritten.tokens)) == followed
+    assert rewritten.at == followed.index("c")
