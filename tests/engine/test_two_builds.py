@@ -90,14 +90,8 @@ def test_whole_builds_at_once_train_once(
     second = start(project)
     outs = [first.end(), second.end()]
     made = made_in_all(*outs)
-    assert set(made.values()) == {1} and {
-        "train",
-        "fuse",
-        "gguf",
-        "parity",
-        "deploy",
-        "report",
-    } <= set(made)
+    assert set(made.values()) == {1}
+    assert {"train", "fuse", "gguf", "parity", "deploy", "report"} <= set(made)
     assert teacher.count == ITEMS
     notes = [
         (line["step"], line["text"])

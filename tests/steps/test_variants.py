@@ -118,7 +118,8 @@ def test_one_build_of_a_matrix_can_be_named(project: Project) -> None:
 
 def test_every_problem_of_every_combination_is_told_before_anything_runs(project: Project) -> None:
     project.edit("train.lora.rank: [2, 4]", "categories.smalltalk.count: [20, 99]")
-    project.edit("train.optimizer.learning_rate: [1e-3, 3e-4]", "modelfile.requires: [soon, 0.14.0]")
+    rates = "train.optimizer.learning_rate: [1e-3, 3e-4]"
+    project.edit(rates, "modelfile.requires: [soon, 0.14.0]")
     for command in ("check", "plan", "build"):
         done = project.run(command, "recipe.yaml")
         assert done.code == 2 and done.ran == [], done.out
