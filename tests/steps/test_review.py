@@ -159,7 +159,7 @@ def test_the_short_road_sees_a_first_decision_another_one_and_an_edit_of_the_fil
         assert built()[0] == "validate"
     path = project.root / "recipe.review.jsonl"
     path.write_text(path.read_text().replace("accept", "reject"))
-    assert built()[:3] == ["validate", "assemble", "train"]
+    assert built()[:4] == ["validate", "assemble", "tokens", "train"]
     path.unlink()
     assert "validate" not in built(), "the first result is found again"
 

@@ -88,7 +88,7 @@ def test_a_reused_step_names_the_build_that_made_it_and_why_that_ran(built: Proj
 
 def test_without_a_step_every_step_has_a_line(built: Project) -> None:
     done = built.run("why", "recipe.yaml")
-    assert len(done.out.splitlines()) == 11
+    assert len(done.out.splitlines()) == 13
     assert "assemble was reused" in done.out and "report ran because" in done.out
 
 
