@@ -120,6 +120,6 @@ def test_a_real_server_is_free_again_after_a_cancelled_question(llama: LlamaServ
 
     asyncio.run(leave())
     (reply,) = ask(
-        llama, "openai", question("openai", schema=None, max_tokens=3), max_tokens=3, timeout=10
+        llama, "openai", question("openai", schema=None, max_tokens=3), max_tokens=3, timeout=20
     )
     assert reply.usage.output_tokens == 3
