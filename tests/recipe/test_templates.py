@@ -101,6 +101,10 @@ REFUSED = [
     ("{{ [1] * 1000000000 }}", "'*' takes numbers, not a list"),
     ("{{ 9 ** 9 ** 9 }}", "a number is too large for '**'"),
     ("{{ '%1000000000d' % 1 }}", "'%' takes numbers, not text"),
+    ("{{ '%1000000000d' is odd }}", "'%' takes numbers, not text"),
+    ("{{ '%1000000000d' is even }}", "'%' takes numbers, not text"),
+    ("{{ '%1000000000d' is divisibleby 1 }}", "'%' takes numbers, not text"),
+    ("{{ ['%1000000000d'] | select('odd') | first }}", "'%' takes numbers, not text"),
     ("{% for i in range(9999) %}" + "x" * 200 + "{% endfor %}", "ENDLESS"),
     ("{% set a %}{% for i in range(9999) %}" + "x" * 200 + "{% endfor %}{% endset %}", "ENDLESS"),
     ("{% set n = namespace(a='xx') %}{% for i in range(60) %}{% set n.a = n.a ~ n.a %}"
