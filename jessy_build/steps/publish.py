@@ -9,6 +9,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.store import Damaged, Store
 from jessy_build.plan.step import Plan
+from jessy_build.trainers import metrics
 
 LAID_OUT = {"gguf": ".", "deploy": ".", "report": ".", "train": "adapter", "assemble": "dataset"}
 """Step → folder below the version's."""
@@ -23,12 +24,13 @@ so that editing one cannot touch the store."""
 
 
 def places(folder: Path, made: Mapping[str, Artifact]) -> list[Path]:
-    return [
+    laid_out = [
         folder / below / path
         for step, below in LAID_OUT.items()
         if step in made
         for path in made[step].tree
     ]
+    return [*laid_out, folder / metrics.NAME] if "train" in made else laid_out
 
 
 def wanted(plan: Plan) -> frozenset[str]:
@@ -43,6 +45,8 @@ def publish(folder: Path, store: Store, made: Mapping[str, Artifact]) -> None:
         for step, below in LAID_OUT.items():
             if step in made:
                 _lay_out(folder / below, store, made[step])
+        if "train" in made:
+            _write_metrics(folder / metrics.NAME, made["train"])
 
 
 def _lay_out(folder: Path, store: Store, artifact: Artifact) -> None:
@@ -58,15 +62,31 @@ def _lay_out(folder: Path, store: Store, artifact: Artifact) -> None:
         _put(store, folder / path, *artifact.tree[path])
 
 
+def _write_metrics(target: Path, trained: Artifact) -> None:
+    """Of facts: what was measured is no part of what was made, and no step runs for it."""
+    lines = metrics.text(trained.facts["curve"], trained.facts["validation"]).encode()
+    if target.exists() and target.read_bytes() == lines:
+        return
+    fresh = _fresh(target)
+    fresh.write_bytes(lines)
+    fresh.replace(target)
+
+
 def _put(store: Store, target: Path, sha256: str, size: int) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.new")
-    fresh.unlink(missing_ok=True)
+    fresh = _fresh(target)
     if size >= LINKED:
         store.link(sha256, fresh)
     else:
         shutil.copyfile(store.object(sha256), fresh)
     fresh.replace(target)
+
+
+def _fresh(target: Path) -> Path:
+    """Where to make a file that then takes the place of `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.new")
+    fresh.unlink(missing_ok=True)
+    return fresh
 
 
 def _same(target: Path, store: Store, sha256: str, size: int) -> bool:

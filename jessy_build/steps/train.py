@@ -41,12 +41,13 @@ def holds(step: Step, artifact: Artifact, settings: Settings) -> bool:
 
 
 def run(job: Job) -> Facts:
-    from jessy_build.trainers import lora
+    from jessy_build.trainers import lora, metrics
 
     def progress(p: lora.Progress) -> None:
         job.progress(p.done, p.total, p.unit, p.text)
 
     said = training.before(job.inputs["base"], job.inputs["dataset"], job.step.payload)
+    job.note(f"its curve grows in {job.work / metrics.NAME}")
     done = lora.train(
         lora.TrainJob(
             base=job.inputs["base"],

@@ -1,8 +1,9 @@
 """What a training remembers besides its arrays, across attempts, and the report made of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from jessy_build.trainers import metrics
 from jessy_build.trainers._batches import Packed
 from jessy_build.trainers.config import Config, Divergence
 from jessy_build.trainers.lora import Best, PhaseEnd, Point, Validation
@@ -32,6 +33,9 @@ class History:
         validation = [Validation(**point) for point in state["validation"]]
         phases = [PhaseEnd(**phase) for phase in state["phases"]]
         return cls(**{**state, "curve": curve, "validation": validation, "phases": phases})
+
+    def lines(self) -> str:
+        return metrics.text(map(asdict, self.curve), map(asdict, self.validation))
 
     def count(self, parts: list[Packed]) -> None:
         self.tokens += sum(part.tokens for part in parts)

@@ -14,7 +14,16 @@ from typing import Any
 from jessy_build import digest
 from jessy_build.chat import Chat
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _batches, _checkpoint, _course, _model, _optimizer, _result, _rows
+from jessy_build.trainers import (
+    _batches,
+    _checkpoint,
+    _course,
+    _model,
+    _optimizer,
+    _result,
+    _rows,
+    metrics,
+)
 from jessy_build.trainers._checkpoint import Checkpoint
 from jessy_build.trainers._course import Stretch
 from jessy_build.trainers._history import History
@@ -50,6 +59,7 @@ class Session:
         self.optimizer = _optimizer.make(self.config.optimizer, self.course.stretches)
         self.optimizer.init(self.learner.model.trainable_parameters())
         self.begun = self._resume()
+        self.metrics = metrics.begin(self.job.work, self.history.lines())
         self.say(
             "started",
             done=self.begun,
@@ -175,6 +185,7 @@ class Session:
             seconds=self.history.seconds,
         )
         self.history.curve.append(point)
+        self.metrics.write(metrics.report(asdict(point)))
         if not math.isfinite(loss) or self.history.is_lost(self.config.divergence):
             raise self._diverged(step, loss)
         speed = self.history.speed
@@ -215,8 +226,9 @@ class Session:
         self.history.seconds += time.perf_counter() - begin
         if not math.isfinite(loss):
             raise self._diverged(step, loss)
-        seen = Validation(step, self.course.passed(step), loss)
+        seen = Validation(step, self.course.passed(step), loss, self.history.seconds)
         self.history.validation.append(seen)
+        self.metrics.write(metrics.look(asdict(seen)))
         if self.history.lowest(self.course.stretches[-1].begin) is seen:
             self.best = self._adapter()
         self.say("validated", done=step, total=self.updates, loss=loss)

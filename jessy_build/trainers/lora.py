@@ -23,7 +23,7 @@ class TrainJob:
     out: Path
     """Takes `adapters.safetensors` and `adapter_config.json`."""
     work: Path
-    """Takes the checkpoint and the log. The same folder again resumes."""
+    """Takes the checkpoint, the log and `metrics.jsonl`. The same folder again resumes."""
     config: Config
     save_seconds: float = 20.0
     """Between two checkpoints; what a kill costs at most."""
@@ -59,6 +59,8 @@ class Validation:
     step: int
     epoch: float
     loss: float
+    seconds: float = field(default=0.0, compare=False)
+    """As of a point: when it was looked."""
 
 
 @dataclass(frozen=True, slots=True)

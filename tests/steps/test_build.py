@@ -46,6 +46,23 @@ def test_a_build_ends_with_everything_a_user_takes(built: Project) -> None:
     assert page.startswith("<!doctype html>") and "hello" in page
 
 
+def test_a_build_leaves_the_curve_of_its_training_as_json_lines(project: Project) -> None:
+    first = (project.root / "first.txt").read_text()
+    assert re.search(r"train +note +its curve grows in \S+/metrics\.jsonl", first)
+    file = project.root / "builds/tiny/v1/metrics.jsonl"
+    left = file.read_text()
+    lines = [json.loads(line) for line in left.splitlines()]
+    steps = [line["step"] for line in lines if "loss" in line]
+    assert steps == list(range(1, steps[-1] + 1)) and len(steps) > 1
+    assert [line["step"] for line in lines if "valid_loss" in line][-1] == steps[-1]
+    # From here on a build of which nothing was touched takes the short road.
+    assert project.run("build", "recipe.yaml").ran == []
+    file.unlink()
+    again = project.run("build", "recipe.yaml")
+    assert again.code == 0 and again.ran == []
+    assert file.read_text() == left, "laid out again, and nothing runs for it"
+
+
 def test_a_second_build_has_nothing_to_do(built: Project) -> None:
     again = built.run("build", "recipe.yaml")
     assert again.code == 0 and again.ran == []

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import fuse
-from jessy_build.trainers import _checkpoint, _model, _process, lora
+from jessy_build.trainers import _checkpoint, _model, _process, lora, metrics
 from jessy_build.trainers.config import Config
 from jessy_build.trainers.lora import Progress, TrainingRun, TrainJob
 from tests.trainers.rows import write_dataset
@@ -319,6 +319,43 @@ def test_a_killed_training_goes_on_and_ends_bit_for_bit_the_same(
     assert run.resumed is not None and 0 < run.resumed < run.steps
     assert adapter(asked) == straight[0]
     assert same_course(run, straight[1])
+
+
+def test_the_curve_grows_line_by_line_and_a_kill_neither_doubles_nor_loses_one(
+    job: Callable[..., TrainJob], straight: tuple[bytes, TrainingRun]
+) -> None:
+    asked = replace(job(**HARD), save_seconds=0.0)
+    file = asked.work / metrics.NAME
+    seen: list[int] = []
+
+    def kill_at_three(progress: Progress) -> None:
+        if progress.done == 3 and not seen:
+            lines = [json.loads(line) for line in file.read_text().splitlines()]
+            seen.extend(line["step"] for line in lines if "loss" in line)
+            for child in children_of(os.getpid()):
+                os.kill(child, signal.SIGKILL)
+
+    with pytest.raises(StepError):
+        lora.train(asked, kill_at_three, lambda: False)
+    assert seen[:3] == [1, 2, 3], "a line is there as soon as its step is told"
+    with file.open("a") as beyond:
+        # As it is when steps were made after the last checkpoint: they are made again.
+        beyond.write('{"step": 5, "loss": 0.0}\n{"step": 6, "lo')
+
+    run = train(asked)
+    assert run.resumed
+    assert file.read_text() == metrics.text(map(asdict, run.curve), map(asdict, run.validation)), (
+        "appended as it would be written at once"
+    )
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    steps = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    looks = [(line["step"], line["valid_loss"]) for line in lines if "valid_loss" in line]
+    assert steps == [(point.step, point.loss) for point in straight[1].curve]
+    assert looks == [(look.step, look.loss) for look in straight[1].validation]
+    assert set(lines[0]) == {"step", "epoch", "valid_loss", "seconds"}
+    assert set(lines[1]) == set(metrics.REPORT)
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds) and seconds[0] > 0 and seconds[-1] <= run.seconds
 
 
 def test_a_cancelled_training_is_saved_at_once_and_goes_on(
