@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import models
 from run import HERE, keep
 from timing import table
 
@@ -31,8 +32,8 @@ def main() -> int:
     figures = {}
     # Beside the results, as the store lies beside a recipe: a temporary folder may be in memory.
     with tempfile.TemporaryDirectory(prefix="jessy-bench-", dir=HERE) as folder:
-        for name in ("Gemma 3 270M", "SmolLM2 135M"):
-            figures[name] = _measured(_base(name, Path(folder) / name), Path(folder))
+        for name in models.BASES:
+            figures[name] = _measured(models.base(name, Path(folder) / name), Path(folder))
     table(
         [(name, *(str(value) for value in found.values())) for name, found in figures.items()],
         ("base", *next(iter(figures.values()))),
@@ -111,22 +112,6 @@ def _dd(out: Path, size: int) -> float:
     began = time.perf_counter()
     subprocess.run([*words, "conv=fsync"], check=True, capture_output=True)
     return time.perf_counter() - began
-
-
-def _base(name: str, folder: Path) -> Path:
-    """As `convert` makes it; the file is fetched once, and kept in the user's cache."""
-    from jessy_build.chat import BUILTIN
-    from jessy_build.packaging import gguf_read
-
-    # This repository is installed in place, so its tests are at hand too.
-    from tests.real_models import GEMMA, GEMMA_SHA256, SMOLLM2, SMOLLM2_SHA256, fetched
-
-    if name.startswith("Gemma"):
-        kept, template = fetched("gemma", GEMMA, GEMMA_SHA256), BUILTIN["gemma"]
-    else:
-        kept, template = fetched("smollm2", SMOLLM2, SMOLLM2_SHA256), BUILTIN["chatml"]
-    gguf_read.convert(kept, folder, chat_template=template)
-    return folder
 
 
 def _read_once(base: Path) -> None:
