@@ -1,8 +1,9 @@
 """Which rows go together, in which order. Decided by lengths, seed and epoch; by nothing else."""
 
+import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Any
 
@@ -196,6 +197,26 @@ def _epoch(
             read += len(members)
             batches.append(Batch(members, epoch, accumulation / total, epoch + read / every))
     return batches
+
+
+def cut(batch: Batch, pieces: int) -> list[Batch]:
+    """The same rows in several batches, of which an update then reads as many times more."""
+    share = batch.share * pieces
+    return [replace(batch, rows=some, share=share) for some in divide(batch.rows, pieces)]
+
+
+def divide(rows: tuple[int, ...], pieces: int) -> list[tuple[int, ...]]:
+    """Neighbours stay together, since they are of similar lengths. The last piece takes the fewest:
+    the longest mostly stand there. Where rows are few, it has none."""
+    size = -(-len(rows) // pieces)
+    return [rows[size * n : size * (n + 1)] for n in range(pieces)]
+
+
+def fullest(batches: Sequence[Batch], rows: Sequence[Row]) -> dict[str, int]:
+    """Of the batch that takes the most memory: its rows, and the tokens of the longest of them."""
+    sizes = ((len(b.rows), max((len(rows[i]) for i in b.rows), default=0)) for b in batches)
+    count, longest = max(sizes, key=math.prod)
+    return {"rows": count, "longest": longest}
 
 
 def weight(row: Row, average: str) -> float:

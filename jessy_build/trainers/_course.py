@@ -66,6 +66,12 @@ def course(rows: Sequence[Row], config: Config) -> Course:
     return Course(tuple(batches), tuple(stretches), config.grad_accumulation)
 
 
+def cut(course: Course, pieces: int) -> Course:
+    """The same updates, of so many times more batches."""
+    batches = tuple(piece for batch in course.batches for piece in _batches.cut(batch, pieces))
+    return replace(course, batches=batches, accumulation=course.accumulation * pieces)
+
+
 def _batches_of(
     rows: Sequence[Row], config: Config, phase: Phase | None, first_epoch: int
 ) -> list[Batch]:

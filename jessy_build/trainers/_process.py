@@ -14,15 +14,26 @@ from pathlib import Path
 from typing import IO, Any
 
 from jessy_build.diagnostics import StepError
+from jessy_build.trainers import _oom_killer
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.2
 STOP_SECONDS = 15.0
 """For writing the checkpoint. Normally it takes less than two."""
-OUT_OF_MEMORY = ("memoryerror", "bad_alloc", "insufficient memory", "out of memory", "[malloc]")
+OUT_OF_MEMORY = ("memoryerror", "bad_alloc", "insufficient memory", "out of memory", "[malloc")
+LAST_LINES = 20
+"""Of a log: after the words that tell why, an abort may still print where it was."""
 LESS_MEMORY = "lower train.batch_tokens or train.batch_size, or close other programs; "
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 RESUMES = "the next build goes on from the last checkpoint"
+
+
+class OutOfMemory(StepError):
+    """The training process has died for want of memory; `said` are its last words about it."""
+
+    def __init__(self, said: str, log: Path) -> None:
+        super().__init__(f"training ran out of memory: {said}", hint=LESS_MEMORY + RESUMES, log=log)
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,10 @@ class Child:
     process: "subprocess.Popen[str]"
     log: Path
     lines: "queue.Queue[str | None]"
+    begin: int
+    """Bytes of the log that earlier attempts have written."""
+    kills: int | None
+    """Processes that the kernel had killed for want of memory before this one began."""
 
     def listen(self, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """What the child says, until it has ended. A child that failed raises StepError."""
@@ -47,7 +62,7 @@ class Child:
                 raise StepError(said["problem"], hint=said["hint"], log=self.log)
             yield said
         if code := self.process.wait():
-            raise _died(code, self.log)
+            raise self._died(code)
 
     def stop(self) -> None:
         """Ask for a checkpoint and the end, by closing the child's input."""
@@ -63,13 +78,43 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
+    def _died(self, code: int) -> StepError:
+        lines = self._last_lines()
+        told = [line for line in lines if any(word in line.lower() for word in OUT_OF_MEMORY)]
+        if code == -signal.SIGKILL:
+            # A person sends it as well, and must not be answered with another training.
+            if self.kills is not None and (_oom_killer.kills() or 0) > self.kills:
+                return OutOfMemory("the system killed it", self.log)
+            return StepError(
+                "the training process was killed from outside; mostly that is the system, short of "
+                "memory",
+                hint=LESS_MEMORY + RESUMES,
+                log=self.log,
+            )
+        if told:
+            return OutOfMemory(told[-1], self.log)
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return StepError(
+            f"the training process ended {how}{': ' + lines[-1] if lines else ''}",
+            hint=f"its log has the rest; {RESUMES}",
+            log=self.log,
+        )
+
+    def _last_lines(self) -> list[str]:
+        with self.log.open("rb") as log:
+            log.seek(self.begin)
+            text = log.read().decode("utf-8", "replace")
+        return [line.strip() for line in text.splitlines() if line.strip()][-LAST_LINES:]
+
 
 @contextmanager
 def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
     """The child keeps an eye on its input: when it ends, its parent is gone, however it died."""
     work.mkdir(parents=True, exist_ok=True)
     log = work / "train.log"
+    kills = _oom_killer.kills()
     with log.open("ab") as errors:
+        begin = errors.tell()
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "jessy_build.trainers._child"],
             stdin=subprocess.PIPE,
@@ -81,7 +126,7 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
             # Ctrl-C in the terminal is the parent's to hear; it then asks the child to stop.
             start_new_session=True,
         )
-    child = Child(process, log, queue.Queue())
+    child = Child(process, log, queue.Queue(), begin, kills)
     assert process.stdin and process.stdout
     reader = threading.Thread(target=_read, args=(process.stdout, child.lines), daemon=True)
     reader.start()
@@ -123,27 +168,3 @@ def _environment() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_VERBOSITY": "error",
     }
-
-
-def _died(code: int, log: Path) -> StepError:
-    last = _last_line(log)
-    if code == -signal.SIGKILL:
-        return StepError(
-            "the training process was killed from outside; mostly that is the system, short of "
-            "memory",
-            hint=LESS_MEMORY + RESUMES,
-            log=log,
-        )
-    if any(word in last.lower() for word in OUT_OF_MEMORY):
-        return StepError(f"training ran out of memory: {last}", hint=LESS_MEMORY + RESUMES, log=log)
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return StepError(
-        f"the training process ended {how}{': ' + last if last else ''}",
-        hint=f"its log has the rest; {RESUMES}",
-        log=log,
-    )
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
