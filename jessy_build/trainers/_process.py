@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _oom_killer
+from jessy_build.trainers import _shortage
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.2
@@ -80,25 +80,32 @@ class Child:
 
     def _died(self, code: int) -> StepError:
         lines = self._last_lines()
-        told = [line for line in lines if any(word in line.lower() for word in OUT_OF_MEMORY)]
+        if said := self._short_of_memory(code, lines):
+            return OutOfMemory(said, self.log)
         if code == -signal.SIGKILL:
-            # A person sends it as well, and must not be answered with another training.
-            if self.kills is not None and (_oom_killer.kills() or 0) > self.kills:
-                return OutOfMemory("the system killed it", self.log)
             return StepError(
                 "the training process was killed from outside; mostly that is the system, short of "
                 "memory",
                 hint=LESS_MEMORY + RESUMES,
                 log=self.log,
             )
-        if told:
-            return OutOfMemory(told[-1], self.log)
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         return StepError(
             f"the training process ended {how}{': ' + lines[-1] if lines else ''}",
             hint=f"its log has the rest; {RESUMES}",
             log=self.log,
         )
+
+    def _short_of_memory(self, code: int, lines: list[str]) -> str:
+        """What says so; empty where nothing does."""
+        if code == -signal.SIGKILL:
+            # A person sends it as well, and wants no other try.
+            killed = self.kills is not None and (_shortage.kills() or 0) > self.kills
+            return "the system killed it" if killed else ""
+        if code == -signal.SIGSEGV and _shortage.is_refused():
+            return "it ended by SIGSEGV, and memory is limited here (ulimit -v, ulimit -d)"
+        told = [line for line in lines if any(word in line.lower() for word in OUT_OF_MEMORY)]
+        return told[-1] if told else ""
 
     def _last_lines(self) -> list[str]:
         with self.log.open("rb") as log:
@@ -112,7 +119,7 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
     """The child keeps an eye on its input: when it ends, its parent is gone, however it died."""
     work.mkdir(parents=True, exist_ok=True)
     log = work / "train.log"
-    kills = _oom_killer.kills()
+    kills = _shortage.kills()
     with log.open("ab") as errors:
         begin = errors.tell()
         process = subprocess.Popen(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import halves, _process
-from jessy_build.trainers.halves import Halved, Heard
+from jessy_build.trainers import _process, halves
 from jessy_build.trainers.config import Config
+from jessy_build.trainers.halves import Halved, Heard
 
 
 @dataclass(frozen=True, slots=True)

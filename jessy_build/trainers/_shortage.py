@@ -1,0 +1,44 @@
+"""Signs that a process died for want of memory, where its own last words do not say so."""
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+GROUPS = Path("/sys/fs/cgroup")
+MY_GROUP = Path("/proc/self/cgroup")
+WHOLE_MACHINE = Path("/proc/vmstat")
+PROMISES = Path("/proc/sys/vm/overcommit_memory")
+NO_MORE_THAN_THERE_IS = "2"
+
+
+def kills() -> int | None:
+    """Processes that the kernel has killed for it so far: of the control group that this process
+    and its children share, or else of the whole machine. None where nobody counts, as on macOS."""
+    for file in (*_of_my_group(), WHOLE_MACHINE):
+        counters = dict(line.split(maxsplit=1) for line in _read(file).splitlines())
+        if "oom_kill" in counters:
+            return int(counters["oom_kill"])
+    return None
+
+
+def _of_my_group() -> Iterator[Path]:
+    """The nearest group first, of those that it lies in (cgroup v2)."""
+    for line in _read(MY_GROUP).splitlines():
+        if line.startswith("0::"):
+            group = GROUPS / line.removeprefix("0::").lstrip("/")
+            yield from (one / "memory.events" for one in (group, *group.parents))
+
+
+def is_refused() -> bool:
+    """Whether a process gets none at some point: by `ulimit`, or by a kernel that promises no more
+    than it has. MLX does not look at what it gets on a CPU, and then ends by SIGSEGV."""
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    limited = any(limit != resource.RLIM_INFINITY for limit in limits)
+    return limited or _read(PROMISES).strip() == NO_MORE_THAN_THERE_IS
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except OSError:
+        return ""
