@@ -22,11 +22,18 @@ def kills() -> int | None:
 
 
 def _of_my_group() -> Iterator[Path]:
-    """The nearest group first, of those that it lies in (cgroup v2)."""
+    """Where its group counts, or the nearest one above it that is to be seen from here."""
     for line in _read(MY_GROUP).splitlines():
-        if line.startswith("0::"):
-            group = GROUPS / line.removeprefix("0::").lstrip("/")
-            yield from (one / "memory.events" for one in (group, *group.parents))
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            yield from _upwards(GROUPS, path, "memory.events")
+        elif "memory" in controllers.split(","):
+            yield from _upwards(GROUPS / "memory", path, "memory.oom_control")
+
+
+def _upwards(root: Path, path: str, name: str) -> Iterator[Path]:
+    group = root / path.lstrip("/")
+    yield from (one / name for one in (group, *group.parents) if one.is_relative_to(root))
 
 
 def is_refused() -> bool:

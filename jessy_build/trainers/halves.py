@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers._process import RESUMES, OutOfMemory
+from jessy_build.trainers._death import RESUMES, OutOfMemory
 from jessy_build.trainers.config import NOT_TRAINED, Config
 
 NAME = "half-batches.json"

@@ -11,6 +11,7 @@ from typing import Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _process, halves
+from jessy_build.trainers._death import OutOfMemory
 from jessy_build.trainers.config import Config
 from jessy_build.trainers.halves import Halved, Heard
 
@@ -136,7 +137,7 @@ def train(
         halved, heard = halves.kept(job.work, job.config), Heard()
         try:
             return _attempt(job, emit, cancelled, halved, heard)
-        except _process.OutOfMemory as died:
+        except OutOfMemory as died:
             if halved or not heard.divisible:
                 raise halves.given_up(died, job.config, heard, halved) from None
         halved = halves.keep(job.work, job.config, heard.done)
