@@ -205,6 +205,6 @@ def test_what_was_rejected_stands_by_rule_with_the_warnings(finished: ReportData
 
 def test_a_want_of_memory_in_training_is_told_where_there_was_one(finished: ReportData) -> None:
     words = "Out of memory after step 12: went on with half batches."
-    assert words in render(finished)
+    assert words in html.render(finished)
     calm = replace(finished, training=replace(finished.training, halved=""))
-    assert "memory after" not in render(calm)
+    assert "memory after" not in html.render(calm)
