@@ -1,6 +1,5 @@
 """Which rows go together, in which order. Decided by lengths, seed and epoch; by nothing else."""
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -210,13 +209,6 @@ def divide(rows: tuple[int, ...], pieces: int) -> list[tuple[int, ...]]:
     the longest mostly stand there. Where rows are few, it has none."""
     size = -(-len(rows) // pieces)
     return [rows[size * n : size * (n + 1)] for n in range(pieces)]
-
-
-def fullest(batches: Sequence[Batch], rows: Sequence[Row]) -> dict[str, int]:
-    """Of the batch that takes the most memory: its rows, and the tokens of the longest of them."""
-    sizes = ((len(b.rows), max((len(rows[i]) for i in b.rows), default=0)) for b in batches)
-    count, longest = max(sizes, key=math.prod)
-    return {"rows": count, "longest": longest}
 
 
 def weight(row: Row, average: str) -> float:

@@ -68,7 +68,7 @@ class Session:
             done=self.begun,
             total=self.updates,
             text=f"{len(self.rows)} rows, {self.learner.dtype}, {self.learner.blas}",
-            fullest=self.fullest,
+            fullest=asdict(_course.fullest(self.course, self.rows)),
             device=self.learner.device,
         )
         if self.begun < self.updates and not self._is_over(self.begun):
@@ -98,9 +98,7 @@ class Session:
         if not self.rows:
             raise StepError("the data set has no rows to train on", hint="see the assemble step")
         self.sizes = _batches.Sizes(self.config.batch_size, self.config.batch_tokens)
-        course = _course.course(self.rows, self.config)
-        self.fullest = _batches.fullest(course.batches, self.rows)
-        self.course = _course.cut(course, self.pieces)
+        self.course = _course.cut(_course.course(self.rows, self.config), self.pieces)
         self.updates = self.course.updates
 
     def _job_name(self) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,26 @@ class Halved:
     """Batches in one update from then on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fullest:
+    """The batch that takes the most memory, as it is read: of a halved one, its larger half."""
+
+    rows: int
+    longest: str
+    """The id of its longest row."""
+    tokens: int
+    """Of that one."""
+
+
 @dataclass(slots=True)
 class Heard:
     """What a child has said before it died."""
 
     done: int = 0
     total: int = 0
-    fullest: Mapping[str, int] = field(default_factory=dict)
-    """Of its batches: how many `rows`, and how many tokens the `longest` of them has. Empty before
-    it came to train."""
+    fullest: Fullest | None = None
+    """None before it came to train."""
     device: str = ""
-
-    @property
-    def divisible(self) -> bool:
-        return self.fullest.get("rows", 0) >= PIECES
 
 
 def in_words(halved: Mapping[str, Any]) -> str:
@@ -67,27 +73,33 @@ def keep(work: Path, config: Config, step: int) -> Halved:
     return Halved(step, PIECES * config.grad_accumulation)
 
 
+def may_help(heard: Heard) -> bool:
+    """Not where the base was not even loaded, nor where one row takes the most."""
+    return heard.fullest is not None and heard.fullest.rows >= PIECES
+
+
 def given_up(died: OutOfMemory, config: Config, heard: Heard, halved: Halved | None) -> StepError:
     """What would need less memory, in the order in which it should be tried."""
     again = ", with half batches, too" if halved else ""
-    moves = [*_moves(config, heard), "close other programs"]
+    moves = "; or ".join([*_moves(config, heard), "close other programs"])
     return StepError(
         f"training ran out of memory{again}: {died.said}",
-        hint=f"{'; or '.join(moves)}. As the recipe is, {RESUMES}",
+        hint=f"{moves}. With the recipe as it is, {RESUMES}" if heard.done else moves,
         log=died.log,
     )
 
 
 def _moves(config: Config, heard: Heard) -> Iterator[str]:
-    if not heard.fullest:
+    if heard.fullest is None:
         yield "take a smaller base, since this one was not even loaded"
         return
     if config.lora.rank > 1:
         yield f"lower train.lora.rank (now {config.lora.rank})"
-    if heard.fullest["rows"] == 1:
+    if heard.fullest.rows == 1:
         yield (
-            f"shorten the longest row, whose {heard.fullest['longest']} tokens are a batch alone"
-            f" (train.max_seq_length, now {config.max_seq_length}, refuses longer ones)"
+            f"shorten or drop row {heard.fullest.longest}, which is read alone: its "
+            f"{heard.fullest.tokens} tokens take the most (train.max_seq_length, now "
+            f"{config.max_seq_length}, refuses longer ones)"
         )
     elif config.batch_tokens:
         yield f"lower train.batch_tokens (now {config.batch_tokens})"

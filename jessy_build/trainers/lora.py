@@ -13,7 +13,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _process, halves
 from jessy_build.trainers._death import OutOfMemory
 from jessy_build.trainers.config import Config
-from jessy_build.trainers.halves import Halved, Heard
+from jessy_build.trainers.halves import Fullest, Halved, Heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +133,13 @@ def train(
 
     Out of memory, it goes on with half batches, once, and says so to `note`.
     """
+    halved = halves.kept(job.work, job.config)
     while True:
-        halved, heard = halves.kept(job.work, job.config), Heard()
+        heard = Heard()
         try:
             return _attempt(job, emit, cancelled, halved, heard)
         except OutOfMemory as died:
-            if halved or not heard.divisible:
+            if halved or not halves.may_help(heard):
                 raise halves.given_up(died, job.config, heard, halved) from None
         halved = halves.keep(job.work, job.config, heard.done)
         note(halves.in_words(asdict(halved)))
@@ -156,7 +157,7 @@ def _attempt(
             match said.pop("event"):
                 case "started":
                     heard.total = said["total"]
-                    heard.fullest, heard.device = said["fullest"], said["device"]
+                    heard.fullest, heard.device = Fullest(**said["fullest"]), said["device"]
                     text = said["text"]
                 case "step":
                     text = _line(said)
