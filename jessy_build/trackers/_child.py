@@ -1,0 +1,123 @@
+"""The program that tells one service of one training. It reads the metrics as they grow.
+
+In: the order, a line once the metrics are there, the word for how it ended. Out: where the run is
+to be seen, or what went wrong, as one line of JSON each. Without its parent it tells what there is
+left to tell, and ends.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from jessy_build.trackers import TRACKERS, Run
+from jessy_build.trackers.order import Memory, Order, State
+
+LOOK_SECONDS = 0.5
+PAUSE_SECONDS = 5
+"""Before a service is told again what it did not take."""
+AT_ONCE = 100
+"""Lines that are told together, where a service is behind."""
+END_SECONDS = 30
+"""For what is left to tell once the training is over."""
+
+
+class Parent:
+    """What it said, as far as that was read."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.over = threading.Event()
+        self.state: State = "stopped"
+
+    def listen(self) -> None:
+        for line in sys.stdin:
+            word = line.strip()
+            if word in get_args(State):
+                self.state = word  # type: ignore[assignment]
+            self.begun.set()
+        # By the system, whatever the package is busy with.
+        signal.alarm(END_SECONDS)
+        self.over.set()
+        self.begun.set()
+
+
+def main() -> None:
+    mouth = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # What packages print goes to the log.
+    os.dup2(2, 1)
+    os.nice(5)
+    order = Order(**json.loads(sys.stdin.readline()))
+    parent = Parent()
+    threading.Thread(target=parent.listen, daemon=True).start()
+
+    def say(**fields: Any) -> None:
+        mouth.write(json.dumps(fields) + "\n")
+        mouth.flush()
+
+    try:
+        _follow(order, parent, say)
+    except Exception as problem:
+        say(problem=f"{type(problem).__name__}: {problem}")
+        raise
+
+
+def _follow(order: Order, parent: Parent, say: Callable[..., None]) -> None:
+    with order.memory.with_suffix(".lock").open("w") as lock:
+        # The tracker of a killed build may still be telling what that one had trained.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        memory = Memory.of(order.memory)
+        run = TRACKERS[order.kind].open(order, memory)
+        say(where=run.where)
+        parent.begun.wait()
+        for lines in _batches(Path(order.metrics), memory.told, parent.over):
+            _tell(run, lines, parent.over)
+            memory.told += len(lines)
+            memory.save()
+        run.end(parent.state)
+        say(done=True)
+
+
+def _tell(run: Run, lines: Sequence[Mapping[str, float]], over: threading.Event) -> None:
+    """A server that is away may come back: the lines wait in their file, and the training for
+    nobody."""
+    while True:
+        last = over.is_set()
+        try:
+            return run.tell(lines)
+        except Exception:
+            if last:
+                raise
+            over.wait(PAUSE_SECONDS)
+
+
+def _batches(
+    file: Path, skipped: int, over: threading.Event
+) -> Iterator[list[Mapping[str, float]]]:
+    if not file.exists():
+        return
+    with file.open(encoding="utf-8") as metrics:
+        rest = ""
+        while True:
+            # Asked before it is read: what was written until then is read below.
+            last = over.is_set()
+            *lines, rest = (rest + metrics.read()).split("\n")
+            fresh, skipped = lines[skipped:], max(skipped - len(lines), 0)
+            for begin in range(0, len(fresh), AT_ONCE):
+                yield [_figures(line) for line in fresh[begin : begin + AT_ONCE]]
+            if last:
+                return
+            over.wait(LOOK_SECONDS)
+
+
+def _figures(line: str) -> Mapping[str, float]:
+    return {name: value for name, value in json.loads(line).items() if value is not None}
+
+
+if __name__ == "__main__":
+    main()
