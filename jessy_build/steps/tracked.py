@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 from jessy_build.diagnostics import MissingPackage
 from jessy_build.engine.kind import Job
 from jessy_build.engine.rebuild import Reuse
-from jessy_build.trackers import TRACKERS, mlflow
+from jessy_build.trackers import INSTALL, TRACKERS, mlflow
 from jessy_build.trackers.order import Order
 from jessy_build.trainers import metrics
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
     from jessy_build.steps.builds import Workspace
-
-INSTALL = "uv pip install 'jessy-build[track]'"
 
 
 @dataclass(frozen=True, slots=True)

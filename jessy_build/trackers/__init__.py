@@ -10,11 +10,14 @@ from typing import Any, Protocol
 from jessy_build import config
 from jessy_build.trackers import mlflow, tensorboard, wandb
 from jessy_build.trackers.mlflow import Config as Mlflow
-from jessy_build.trackers.order import Memory, Order, State
+from jessy_build.trackers.order import Line, Memory, Order, State
 from jessy_build.trackers.tensorboard import Config as Tensorboard
 from jessy_build.trackers.wandb import Config as Wandb
 
-__all__ = ["TRACKERS", "Config", "Run", "Tracker"]
+__all__ = ["INSTALL", "TRACKERS", "Config", "Run", "Tracker"]
+
+
+INSTALL = "uv pip install 'jessy-build[track]'"
 
 
 class Run(Protocol):
@@ -24,8 +27,8 @@ class Run(Protocol):
     @property
     def where(self) -> str: ...
 
-    def tell(self, lines: Sequence[Mapping[str, float]]) -> None:
-        # Some lines of metrics.jsonl, less what is no number. Back when the service has them.
+    def tell(self, lines: Sequence[Line]) -> None:
+        # Back when the service has them. What it raises is tried again, with the same lines.
         ...
 
     def end(self, state: State) -> None: ...

@@ -11,26 +11,27 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from jessy_build.trackers import TRACKERS, Run
-from jessy_build.trackers.order import Memory, Order, State
+from jessy_build.trackers import INSTALL, TRACKERS, Run
+from jessy_build.trackers.order import Line, Memory, Order, State
 
 LOOK_SECONDS = 0.5
 PAUSE_SECONDS = 5
 """Before a service is told again what it did not take."""
 AT_ONCE = 100
 """Lines that are told together, where a service is behind."""
-END_SECONDS = 30
-"""For what is left to tell once the training is over."""
 
 
 class Parent:
     """What it said, as far as that was read."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
         self.begun = threading.Event()
         self.over = threading.Event()
         self.state: State = "stopped"
@@ -42,7 +43,7 @@ class Parent:
                 self.state = word  # type: ignore[assignment]
             self.begun.set()
         # By the system, whatever the package is busy with.
-        signal.alarm(END_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, self.patience)
         self.over.set()
         self.begun.set()
 
@@ -53,18 +54,22 @@ def main() -> None:
     os.dup2(2, 1)
     os.nice(5)
     order = Order(**json.loads(sys.stdin.readline()))
-    parent = Parent()
+    parent = Parent(order.patience)
     threading.Thread(target=parent.listen, daemon=True).start()
 
     def say(**fields: Any) -> None:
-        mouth.write(json.dumps(fields) + "\n")
-        mouth.flush()
+        # A build that is gone hears nothing; what it had trained is told all the same.
+        with suppress(BrokenPipeError):
+            mouth.write(json.dumps(fields) + "\n")
+            mouth.flush()
 
     try:
         _follow(order, parent, say)
+    except ModuleNotFoundError as problem:
+        say(problem=f"the package '{problem.name}' is not installed here", hint=INSTALL)
     except Exception as problem:
-        say(problem=f"{type(problem).__name__}: {problem}")
-        raise
+        traceback.print_exc()
+        say(problem=f"{type(problem).__name__}: {problem}", hint=TRACKERS[order.kind].HINT)
 
 
 def _follow(order: Order, parent: Parent, say: Callable[..., None]) -> None:
@@ -83,7 +88,7 @@ def _follow(order: Order, parent: Parent, say: Callable[..., None]) -> None:
         say(done=True)
 
 
-def _tell(run: Run, lines: Sequence[Mapping[str, float]], over: threading.Event) -> None:
+def _tell(run: Run, lines: Sequence[Line], over: threading.Event) -> None:
     """A server that is away may come back: the lines wait in their file, and the training for
     nobody."""
     while True:
@@ -96,9 +101,7 @@ def _tell(run: Run, lines: Sequence[Mapping[str, float]], over: threading.Event)
             over.wait(PAUSE_SECONDS)
 
 
-def _batches(
-    file: Path, skipped: int, over: threading.Event
-) -> Iterator[list[Mapping[str, float]]]:
+def _batches(file: Path, skipped: int, over: threading.Event) -> Iterator[list[Line]]:
     if not file.exists():
         return
     with file.open(encoding="utf-8") as metrics:
@@ -115,7 +118,7 @@ def _batches(
             over.wait(LOOK_SECONDS)
 
 
-def _figures(line: str) -> Mapping[str, float]:
+def _figures(line: str) -> Line:
     return {name: value for name, value in json.loads(line).items() if value is not None}
 
 

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from jessy_build.masking import masked, names_a_key
-from jessy_build.trackers import TRACKERS
-from jessy_build.trackers._child import END_SECONDS
 from jessy_build.trackers.order import Memory, Order, State
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
@@ -37,8 +35,13 @@ Say = Callable[[str], None]
 
 class Services:
     def __init__(self, orders: Sequence[Order], env: Mapping[str, str], note: Say) -> None:
-        self._children = [_Child(order, env, note) for order in orders]
+        self._children = list[_Child]()
         self._begun = False
+        for order in orders:
+            try:
+                self._children.append(_Child(order, env, note))
+            except OSError as error:
+                note(f"{order.kind} does not follow the training: {error}")
 
     def begin(self) -> None:
         """The metrics of this attempt are there. Said again, it changes nothing."""
@@ -82,7 +85,7 @@ class _Child:
 
     def __init__(self, order: Order, env: Mapping[str, str], note: Say) -> None:
         self.kind, self.where, self.problem = order.kind, "", ""
-        self._kept = order.memory
+        self._order = order
         self._env, self._note = env, note
         Path(order.folder).mkdir(parents=True, exist_ok=True)
         with Path(order.work, f"{order.kind}.log").open("ab") as log:
@@ -116,7 +119,7 @@ class _Child:
     def wait(self) -> None:
         """Its own clock ends it, and this one if that one does not."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_SECONDS + 1)
+            self._process.wait(self._order.patience + 1)
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -124,7 +127,7 @@ class _Child:
 
     def facts(self) -> dict[str, Any]:
         """What became of it. `told` counts lines of the metrics."""
-        told = Memory.of(self._kept).told
+        told = Memory.of(self._order.memory).told
         return {"where": self.where, "told": told, "problem": self.problem}
 
     def _read(self) -> None:
@@ -136,15 +139,15 @@ class _Child:
                 self.where = where
                 self._note(f"{self.kind} follows the training: {where}")
             if problem := said.get("problem"):
-                self._fail(_shown(problem, self._env))
+                self._fail(_shown(problem, self._env), said["hint"])
             done = done or "done" in said
         if not done and not self.problem:
-            self._fail(f"{END_SECONDS} s after the training it had not taken all of it")
+            late = f"{self._order.patience:g} s after the training it had not taken all of it"
+            self._fail(late, "look whether its server answers")
 
-    def _fail(self, problem: str) -> None:
+    def _fail(self, problem: str, hint: str) -> None:
         self.problem = problem
-        hint = TRACKERS[self.kind].HINT
-        self._note(f"{self.kind} does not follow the training, which goes on: {problem} ({hint})")
+        self._note(f"{self.kind} does not follow the training: {problem}; {hint}")
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from jessy_build import config, hosts
-from jessy_build.trackers.order import Memory, Order, State
+from jessy_build.trackers.order import Line, Memory, Order, State, curves
 
 PACKAGE = "mlflow"
 HINT = "look whether the server at train.track.mlflow.uri runs, and knows you"
@@ -49,7 +49,7 @@ class Server:
     began: int
     """In milliseconds since the epoch."""
 
-    def tell(self, lines: Sequence[Mapping[str, float]]) -> None:
+    def tell(self, lines: Sequence[Line]) -> None:
         from mlflow.entities import Metric
 
         # Timed by what the line says: one that is told twice, as after an answer that was lost on
@@ -57,8 +57,7 @@ class Server:
         told = [
             Metric(name, float(value), self.began + int(line["seconds"] * 1000), int(line["step"]))
             for line in lines
-            for name, value in line.items()
-            if name != "step"
+            for name, value in curves(line).items()
         ]
         self.client.log_batch(self.run, metrics=told)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+Line = Mapping[str, float]
+"""Of metrics.jsonl, less what is no number."""
 State = Literal["finished", "failed", "stopped"]
 """How a training ended. One that was stopped goes on some day."""
 
@@ -29,6 +31,8 @@ class Order:
     """Where a service may leave files for people."""
     offline: bool
     """Nothing may leave this machine."""
+    patience: float = 30.0
+    """Seconds for what is left to tell once the training is over."""
 
     @property
     def run(self) -> str:
@@ -58,3 +62,11 @@ class Memory:
         fresh = self.file.with_suffix(".new")
         fresh.write_text(json.dumps({"told": self.told, "run": self.run}))
         fresh.replace(self.file)
+
+
+def curves(line: Line) -> dict[str, float]:
+    """The figures that are a curve each. Of a look at the validation rows its loss alone: epoch and
+    seconds of that step stand in its report."""
+    if "valid_loss" in line:
+        return {"valid_loss": line["valid_loss"]}
+    return {name: value for name, value in line.items() if name != "step"}

@@ -1,6 +1,6 @@
 """TensorBoard: event files in a folder, one run a training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from jessy_build import config
-from jessy_build.trackers.order import Memory, Order, State
+from jessy_build.trackers.order import Line, Memory, Order, State, curves
 
 PACKAGE = "tensorboardX"
 HINT = "look whether the folder can be written"
@@ -27,11 +27,10 @@ class Files:
     where: str
     writer: Any
 
-    def tell(self, lines: Sequence[Mapping[str, float]]) -> None:
+    def tell(self, lines: Sequence[Line]) -> None:
         for line in lines:
-            for name, value in line.items():
-                if name != "step":
-                    self.writer.add_scalar(name, value, int(line["step"]))
+            for name, value in curves(line).items():
+                self.writer.add_scalar(name, value, int(line["step"]))
         self.writer.flush()
 
     def end(self, state: State) -> None:
