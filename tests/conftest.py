@@ -30,6 +30,7 @@ def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         name for name in os.environ if name.startswith(("JESSY_S", "ANTHROPIC_", "OPENAI_"))
     ]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "offline")
     # A port that nothing listens on: tests that want an Ollama name their own.
     monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
     yield

@@ -94,12 +94,18 @@ def _training(
         curve=tuple(_curve(trained)),
         best_step=trained["best"]["step"],
         seconds=seconds,
-        settings=tuple(_flat(config)),
+        settings=(*_flat(config), *_followed(trained)),
         peak_memory=trained["peak_memory"],
         expected_memory=trained.get("estimate", {}).get("memory"),
         tokens_per_second=trained["tokens_per_second"],
         halved=halves.in_words(trained["halved"]) if trained.get("halved") else "",
     )
+
+
+def _followed(trained: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where the curve is to be seen besides, or why it is not."""
+    services = trained.get("tracked", {})
+    return [(f"track.{kind}", said["problem"] or said["where"]) for kind, said in services.items()]
 
 
 def _curve(trained: Mapping[str, Any]) -> list[data.Point]:

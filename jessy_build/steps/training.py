@@ -87,7 +87,7 @@ def this(settings: Settings) -> Machine:
 
 def of(workspace: "Workspace", decisions: Mapping[str, Decision], step: Step) -> Training:
     """Of the train step of a plan."""
-    config: Config = step.payload
+    config: Config = step.payload.config
     on = this(workspace.settings)
     found = shape(workspace, decisions)
     rows = rows_ahead.made(decisions.get("assemble"), workspace.store) or workspace.rows_ahead
@@ -246,7 +246,7 @@ def _problems(workspace: "Workspace", until: str | None) -> Iterator[Diagnostic]
         return
     known = of(workspace, decisions, step)
     # What computing layers twice saves on a GPU was never measured.
-    if known.fits is False and not (step.payload.grad_checkpoint and here.device() != "cpu"):
+    if known.fits is False and not (step.payload.config.grad_checkpoint and here.device() != "cpu"):
         yield _no_room(workspace, step, known)
 
 
@@ -261,7 +261,7 @@ def _no_room(workspace: "Workspace", step: Step, known: Training) -> Diagnostic:
         f"{units.size(known.machine)}",
         expected=f"at most {units.size(known.machine)}",
         got=in_parts(known),
-        hint=_smaller(known, step.payload),
+        hint=_smaller(known, step.payload.config),
     )
 
 
