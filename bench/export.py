@@ -124,9 +124,9 @@ def _read_once(base: Path) -> None:
 
 def _largest(base: Path) -> int:
     """Bytes of the largest tensor, as it is stored there."""
-    from jessy_build.packaging import safetensors_file
+    from jessy_build.packaging import mlx_weights, safetensors_file
 
-    tensors = safetensors_file.open_model(base).values()
+    tensors = mlx_weights.open_model(base).values()
     return max(math.prod(t.shape) * safetensors_file.WIDTHS[t.dtype] for t in tensors)
 
 
