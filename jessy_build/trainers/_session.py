@@ -23,6 +23,7 @@ from jessy_build.trainers import (
     _optimizer,
     _result,
     _rows,
+    _utilization,
     metrics,
 )
 from jessy_build.trainers._checkpoint import Checkpoint
@@ -187,6 +188,7 @@ class Session:
             float(told["learning_rate"]),
             tokens_per_second=self.history.speed,
             memory=_result.memory(),
+            gpu_utilization=None if self.learner.device == "cpu" else _utilization.percent(),
             seconds=self.history.seconds,
         )
         self.history.curve.append(point)

@@ -52,6 +52,8 @@ class Point:
     """So far."""
     memory: int = field(default=0, compare=False)
     """Bytes that the process holds at this moment."""
+    gpu_utilization: int | None = field(default=None, compare=False)
+    """Percent, where the platform says so."""
     seconds: float = field(default=0.0, compare=False)
     """Of training and validation so far, all attempts together."""
 

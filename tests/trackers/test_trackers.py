@@ -1,5 +1,6 @@
 """Real services, told of metrics that grow in a file as a training writes them."""
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from jessy_build.trackers import TRACKERS, _child, follow
 from jessy_build.trackers.follow import Services
 from jessy_build.trackers.order import Memory, Order
 from jessy_build.trainers import metrics
+from tests.loopback.wandb_api import WandbServer
 from tests.required import missing
 from tests.trackers import read
 
@@ -30,7 +32,7 @@ CONFIGS: Mapping[str, Mapping[str, str]] = {
 }
 CURVE = [
     {"step": n, "epoch": n / 4, "loss": 4.0 / n, "learning_rate": 1e-4, "tokens_per_second": 90.5}
-    | {"memory": 2_000_000, "seconds": n * 0.5}
+    | {"memory": 2_000_000, "gpu_utilization": 90 + n, "seconds": n * 0.5}
     for n in range(1, 9)
 ]
 LOOKS = [{"step": n, "epoch": n / 4, "loss": 5.0 - n / 4, "seconds": n * 0.5} for n in (0, 4, 8)]
@@ -122,7 +124,7 @@ def holds_all(training: Training) -> None:
     assert [s for s, _ in curves["loss"]] == list(range(1, 9))
     assert [v for _, v in curves["loss"]] == pytest.approx([p["loss"] for p in CURVE])
     assert curves["valid_loss"] == [(0, 5.0), (4, 4.0), (8, 3.0)]
-    for name in set(metrics.REPORT) - {"step"}:
+    for name in set(CURVE[0]) - {"step"}:
         told = [(p["step"], pytest.approx(p[name])) for p in CURVE]
         assert [point for point in curves[name] if point in told], name
         if training.kind != "wandb":
@@ -192,6 +194,37 @@ def test_wandb_is_told_of_the_training_and_of_nothing_else(tmp_path: Path) -> No
         assert KEY.encode() not in data and b"other-secret" not in data, file
     files = [f.name for f in tmp_path.rglob("offline-run-*/files/*") if f.is_file()]
     assert files == [], "no list of packages, no code, no word that was printed"
+
+
+@pytest.mark.parametrize("harsh", [False, True])
+def test_a_run_online_goes_on_with_what_the_server_has(tmp_path: Path, harsh: bool) -> None:
+    needs("wandb")
+    training = Training(tmp_path, "wandb")
+    with WandbServer() as server:
+        env = {"WANDB_MODE": "online", "WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.url}
+        with pytest.raises(KeyboardInterrupt), training.follow(**env) as services:
+            training.write(6)
+            services.begin()
+            training.wait_for(6)
+            if harsh:
+                os.killpg(child_of(services), signal.SIGKILL)
+            raise KeyboardInterrupt
+        services._children[0]._process.wait(40)
+        before = len(server.rows)
+        assert harsh or (before == 6 and server.exit_codes == [1])
+        with training.follow(**env) as services:
+            training.write(4)
+            services.begin()
+            with (training.root / "work" / metrics.NAME).open("a") as file:
+                file.write("".join(LINES[4:]))
+        assert services.facts()["wandb"]["problem"] == "", (training.notes, log(training))
+        assert services.facts()["wandb"]["where"] == f"{server.url}/us/jessy/runs/{'5' * 12}"
+        told = [(row["step"], row.get("loss"), row.get("valid_loss")) for row in server.told]
+        lines = map(json.loads, LINES)
+        assert told == [(ln["step"], ln.get("loss"), ln.get("valid_loss")) for ln in lines]
+        assert server.exit_codes[-1] == 0
+        for seen in server.seen:
+            assert KEY not in json.dumps(seen.body)
 
 
 # Services that cannot be told
