@@ -137,6 +137,14 @@ def test_it_goes_on_once_with_half_batches_and_says_so(
     assert alike(run, straight)
 
 
+def test_validation_rows_are_halved_as_well(
+    job: Make, memory: Callable[..., None], tmp_path: Path
+) -> None:
+    memory(rows=2)
+    asked = replace(job(epochs=1), dataset=write_dataset(tmp_path / "data", train=5, valid=4))
+    assert train(asked)[0].halved == Halved(0, 2)
+
+
 def test_a_training_that_was_killed_later_goes_on_with_half_batches_at_once(
     job: Make, memory: Callable[..., None]
 ) -> None:
