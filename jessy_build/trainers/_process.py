@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from jessy_build.diagnostics import StepError
+from jessy_build.trainers import _launch
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.2
@@ -22,6 +23,7 @@ STOP_SECONDS = 15.0
 OUT_OF_MEMORY = ("memoryerror", "bad_alloc", "insufficient memory", "out of memory", "[malloc]")
 LESS_MEMORY = "lower train.batch_tokens or train.batch_size, or close other programs; "
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+OURS = (*BLAS_THREADS, "PYTHONPATH", "HF_HUB_OFFLINE", "TRANSFORMERS_VERBOSITY")
 RESUMES = "the next build goes on from the last checkpoint"
 
 
@@ -30,6 +32,11 @@ class Child:
     process: "subprocess.Popen[str]"
     log: Path
     lines: "queue.Queue[str | None]"
+    hosts: Sequence[str] = ()
+    leash: IO[str] | None = None
+    """The order of several; alone, a child has it from its input."""
+    known: int = 0
+    """Bytes that the log had before it began."""
 
     def listen(self, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """What the child says, until it has ended. A child that failed raises StepError."""
@@ -45,14 +52,30 @@ class Child:
             said = json.loads(line)
             if said["event"] == "failed":
                 raise StepError(said["problem"], hint=said["hint"], log=self.log)
+            if said["event"] == "started" and self.leash:
+                self._hush()
             yield said
-        if code := self.process.wait():
-            raise _died(code, self.log)
+        code, who = self.process.wait(), "the training process"
+        if self.leash:
+            said = self.log.read_bytes()[self.known :].decode(errors="replace")
+            who, code = _launch.first_to_end(said, self.hosts) or (who, code)
+        if code:
+            raise _died(code, self.log, who)
+
+    def _hush(self) -> None:
+        """What mlx.launch cannot write to them, it no longer tries to: it would look all the time
+        whether it can, and take the cores from them."""
+        assert self.process.stdin
+        with suppress(BrokenPipeError):
+            os.write(self.process.stdin.fileno(), b"\n")
 
     def stop(self) -> None:
-        """Ask for a checkpoint and the end, by closing the child's input."""
+        """Ask for a checkpoint and the end, by closing what the child holds on to."""
+        if self.leash:
+            self.leash.close()
         if self.process.poll() is None and self.process.stdin:
-            self.process.stdin.close()
+            if not self.leash:
+                self.process.stdin.close()
             try:
                 self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -69,24 +92,32 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
     """The child keeps an eye on its input: when it ends, its parent is gone, however it died."""
     work.mkdir(parents=True, exist_ok=True)
     log = work / "train.log"
+    env, hosts = _environment(), order["hosts"]
+    words = [sys.executable, *_launch.PROGRAM]
+    if hosts:
+        words = _launch.words(hosts, work, {name: env[name] for name in OURS})
+        env["TMPDIR"] = str(work)
+    leash = _launch.leash(order, work) if hosts else None
     with log.open("ab") as errors:
+        known = errors.tell()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "jessy_build.trainers._child"],
+            words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             encoding="utf-8",
-            env=_environment(),
+            env=env,
             # Ctrl-C in the terminal is the parent's to hear; it then asks the child to stop.
             start_new_session=True,
         )
-    child = Child(process, log, queue.Queue())
+    child = Child(process, log, queue.Queue(), hosts, leash, known)
     assert process.stdin and process.stdout
     reader = threading.Thread(target=_read, args=(process.stdout, child.lines), daemon=True)
     reader.start()
     try:
-        _tell(process.stdin, order)
+        if leash is None:
+            _tell(process.stdin, order)
         yield child
     finally:
         try:
@@ -94,6 +125,8 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
         finally:
             # A second Ctrl-C does not wait for the checkpoint.
             child.kill()
+            if leash:
+                process.stdin.close()
             reader.join(1)
             process.stdout.close()
 
@@ -125,12 +158,11 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _died(code: int, log: Path) -> StepError:
+def _died(code: int, log: Path, who: str = "the training process") -> StepError:
     last = _last_line(log)
     if code == -signal.SIGKILL:
         return StepError(
-            "the training process was killed from outside; mostly that is the system, short of "
-            "memory",
+            f"{who} was killed from outside; mostly that is the system, short of memory",
             hint=LESS_MEMORY + RESUMES,
             log=log,
         )
@@ -138,7 +170,7 @@ def _died(code: int, log: Path) -> StepError:
         return StepError(f"training ran out of memory: {last}", hint=LESS_MEMORY + RESUMES, log=log)
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     return StepError(
-        f"the training process ended {how}{': ' + last if last else ''}",
+        f"{who} ended {how}{': ' + last if last else ''}",
         hint=f"its log has the rest; {RESUMES}",
         log=log,
     )
@@ -146,4 +178,4 @@ def _died(code: int, log: Path) -> StepError:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text("utf-8", "replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next((line.strip() for line in reversed(lines) if not _launch.NOISE.search(line)), "")

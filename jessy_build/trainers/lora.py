@@ -27,6 +27,8 @@ class TrainJob:
     config: Config
     save_seconds: float = 20.0
     """Between two checkpoints; what a kill costs at most."""
+    hosts: tuple[str, ...] = ()
+    """Where its processes run, the first one on this machine (127.0.0.1). None: in one, here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class TrainingRun:
     blas: str
     resumed: int | None
     """The step an earlier attempt had reached."""
+    processes: int = 1
+    """That trained together."""
 
 
 def train(
@@ -144,7 +148,12 @@ def train(
 def _order(job: TrainJob) -> dict[str, Any]:
     paths = {name: str(getattr(job, name)) for name in ("base", "dataset", "out", "work")}
     config = job.config.model_dump(mode="json")
-    return {**paths, "config": config, "save_seconds": job.save_seconds}
+    return {
+        **paths,
+        "config": config,
+        "save_seconds": job.save_seconds,
+        "hosts": list(job.hosts),
+    }
 
 
 def _line(said: dict[str, Any]) -> str:
