@@ -97,6 +97,7 @@ def _training(
         peak_memory=trained["peak_memory"],
         expected_memory=trained.get("estimate", {}).get("memory"),
         tokens_per_second=trained["tokens_per_second"],
+        processes=trained.get("processes", 1),
     )
 
 

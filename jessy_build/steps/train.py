@@ -55,6 +55,7 @@ def run(job: Job) -> Facts:
             out=job.out,
             work=job.work,
             config=job.step.payload,
+            hosts=job.settings.distributed,
         ),
         progress,
         job.cancelled,
@@ -66,4 +67,5 @@ def summary(facts: Facts) -> str:
     best = facts["best"]
     early = f" of {facts['planned']}" if facts["planned"] > facts["steps"] else ""
     loss = f", validation loss {best['loss']:.2f} at step {best['step']}" if best["loss"] else ""
-    return f"{facts['steps']}{early} steps{loss}, {facts['tokens_per_second']:.0f} tok/s"
+    several = f" on {facts['processes']} processes" if facts.get("processes", 1) > 1 else ""
+    return f"{facts['steps']}{early} steps{several}{loss}, {facts['tokens_per_second']:.0f} tok/s"

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from jessy_build.diagnostics import MissingPackage, StepError
-from jessy_build.trainers._ranks import HERE, LOST, named
+from jessy_build.hosts import HERE
+from jessy_build.trainers._ranks import LOST, named
 
 ORDER = "order.json"
 PROGRAM = ("-P", "-m", "jessy_build.trainers._child")

@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 from jessy_build import blas
 from jessy_build.diagnostics import StepError
+from jessy_build.hosts import HERE
 
-HERE = "127.0.0.1"
-"""This machine: what mlx.launch starts without ssh."""
 LOST = "[ring] connection to a peer was lost"
 """How MLX says that another process has ended."""
 

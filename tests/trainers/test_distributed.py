@@ -1,15 +1,23 @@
 """Real training by mlx.launch: two processes on this machine, which are stopped in every way."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from jessy_build.diagnostics import StepError
 from jessy_build.trainers import lora
 from jessy_build.trainers.config import Config
-from jessy_build.trainers.lora import TrainingRun, TrainJob
+from jessy_build.trainers.lora import Progress, TrainingRun, TrainJob
 from tests.trainers.rows import write_dataset
 
 pytest.importorskip("mlx.core")
@@ -27,7 +35,7 @@ PLAIN = {
     "optimizer": {"learning_rate": 2e-3, "warmup_steps": 2, "weight_decay": 0.01},
     "loss": {"average": "row"},
 }
-HARD = {**PLAIN, "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}
+HARD = {**PLAIN, "epochs": 3, "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}
 
 
 def config(**fields: Any) -> Config:
@@ -80,3 +88,155 @@ def test_two_processes_make_the_same_curve_and_adapter_as_one(job: Callable[...,
     assert sorted(file.name for file in both.out.iterdir()) == sorted(
         file.name for file in alone.out.iterdir()
     )
+
+
+# ── stopped and resumed
+
+
+@pytest.fixture(scope="module")
+def straight(
+    tiny_model: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[bytes, TrainingRun]:
+    """The same job as the interrupted ones, never interrupted."""
+    folder = tmp_path_factory.mktemp("straight")
+    asked = TrainJob(
+        tiny_model, dataset, folder / "out", folder / "work", config(**HARD), hosts=TWO
+    )
+    run = train(asked)
+    return (asked.out / "adapters.safetensors").read_bytes(), run
+
+
+def ranks_of(parent: int) -> dict[int, psutil.Process]:
+    """By rank; mlx.launch is between them and their parent."""
+    found = {}
+    for process in psutil.Process(parent).children(recursive=True):
+        with suppress(psutil.Error):
+            if rank := process.environ().get("MLX_RANK"):
+                found[int(rank)] = process
+    return found
+
+
+def ends_as(straight: tuple[bytes, TrainingRun], asked: TrainJob) -> bool:
+    run = train(asked)
+    assert run.resumed is not None and 0 < run.resumed < run.steps
+    again = (asked.out / "adapters.safetensors").read_bytes()
+    one, other = straight[1], run
+    assert (one.curve, one.validation, one.best) == (other.curve, other.validation, other.best)
+    return again == straight[0]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_that_is_killed_is_named_within_seconds_and_a_resume_ends_the_same(
+    job: Callable[..., TrainJob], straight: tuple[bytes, TrainingRun], rank: int
+) -> None:
+    asked = replace(job("killed", **HARD), save_seconds=0.0 if rank == 0 else 1e9)
+    killed: list[float] = []
+    all_of_them: list[psutil.Process] = []
+
+    def kill_at_five(progress: Progress) -> None:
+        if progress.done == 5 and not killed:
+            ranks = ranks_of(os.getpid())
+            all_of_them.extend(ranks.values())
+            ranks[rank].kill()
+            killed.append(time.monotonic())
+
+    with pytest.raises(StepError) as problem:
+        lora.train(asked, kill_at_five, lambda: False)
+    assert time.monotonic() - killed[0] < 8
+    assert f"process {rank + 1} of 2, on 127.0.0.1, was killed from outside" in (
+        problem.value.problem
+    )
+    assert "goes on from the last checkpoint" in problem.value.hint
+    assert psutil.wait_procs(all_of_them, 1)[1] == []
+    assert not asked.out.exists()
+    assert ends_as(straight, replace(asked, save_seconds=20.0))
+
+
+def test_a_cancelled_training_is_saved_and_ends_the_same(
+    job: Callable[..., TrainJob], straight: tuple[bytes, TrainingRun]
+) -> None:
+    asked = job("cancelled", **HARD)
+    reached: list[float] = []
+
+    def look(progress: Progress) -> None:
+        if progress.done == 4:
+            reached.append(time.monotonic())
+
+    with pytest.raises(KeyboardInterrupt):
+        lora.train(asked, look, lambda: bool(reached))
+    assert time.monotonic() - reached[0] < 5
+    assert ranks_of(os.getpid()) == {}
+    assert ends_as(straight, asked)
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from jessy_build.trainers import lora
+base, dataset, out, work, config = sys.argv[1:]
+config = lora.Config.model_validate_json(config)
+hosts = ("127.0.0.1", "127.0.0.1")
+job = lora.TrainJob(*map(Path, (base, dataset, out, work)), config, hosts=hosts)
+lora.train(job, lambda progress: print(progress.done, flush=True), lambda: False)
+"""
+
+
+def test_all_of_them_end_when_their_parent_is_killed_and_rank_0_saves(
+    job: Callable[..., TrainJob], straight: tuple[bytes, TrainingRun]
+) -> None:
+    asked = job("orphans", **HARD)
+    paths = [str(path) for path in (asked.base, asked.dataset, asked.out, asked.work)]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, *paths, asked.config.model_dump_json()],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout
+    while int(parent.stdout.readline()) < 4:
+        pass
+    below = psutil.Process(parent.pid).children(recursive=True)
+    assert len(ranks_of(parent.pid)) == 2 and len(below) == 3, "mlx.launch and two of ours"
+    parent.kill()
+    parent.wait()
+    assert psutil.wait_procs(below, 15)[1] == []
+    assert ends_as(straight, asked)
+
+
+def test_a_launcher_that_is_killed_leaves_nobody_behind(job: Callable[..., TrainJob]) -> None:
+    asked = job("launcher", **HARD)
+    below: list[psutil.Process] = []
+
+    def kill_at_four(progress: Progress) -> None:
+        if progress.done == 4 and not below:
+            below.extend(ranks_of(os.getpid()).values())
+            below[0].parent().kill()
+
+    with pytest.raises(StepError, match="killed from outside"):
+        lora.train(asked, kill_at_four, lambda: False)
+    assert psutil.wait_procs(below, 15)[1] == []
+    assert (asked.work / "checkpoint.safetensors").exists()
+
+
+def test_all_of_them_end_early_at_the_same_step(job: Callable[..., TrainJob]) -> None:
+    run = train(
+        job(
+            "early",
+            **{
+                **HARD,
+                "epochs": 40,
+                "eval_every": 3,
+                "early_stop": {"patience": 2},
+                "optimizer": {"learning_rate": 0.1, "schedule": "constant"},
+            },
+        )
+    )
+    assert run.steps < run.planned
+    assert run.best.step == run.steps - 6
+
+
+def test_a_diverging_training_is_told_as_by_one(job: Callable[..., TrainJob]) -> None:
+    wild = {"learning_rate": 1e30, "schedule": "constant", "max_grad_norm": 0.0}
+    with pytest.raises(StepError) as problem:
+        train(job("wild", **{**PLAIN, "optimizer": wild}))
+    assert "training diverged" in problem.value.problem
+    assert ranks_of(os.getpid()) == {}
