@@ -40,6 +40,7 @@ def main() -> None:
 def _one_of_several(file: Path, say: Callable[..., None]) -> NoReturn:
     # So that mlx.launch need not look all the time whether it could write there.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    say("here")
     # mlx.launch ends all when one has ended; this thread and all that follow leave that to `_told`.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     sessions: list[Session] = []

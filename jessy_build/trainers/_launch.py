@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.hosts import HERE
-from jessy_build.trainers._ranks import LOST, named
+from jessy_build.trainers._ranks import LOST
 
 ORDER = "order.json"
 PROGRAM = ("-P", "-m", "jessy_build.trainers._child")
@@ -29,6 +29,9 @@ NOISE = re.compile(
     rf"Node with rank|was closed by the peer|Too many send/recv|{re.escape(LOST)}|^\s*$"
 )
 """What MLX says when one of several processes has ended, beside why."""
+
+NO_LOGIN = 255
+"""The exit code of ssh itself."""
 
 _ENDED = re.compile(r"Node with rank (\d+) exited with code (-?\d+)")
 
@@ -70,11 +73,19 @@ def words(hosts: Sequence[str], work: Path, env: Mapping[str, str]) -> list[str]
     ]
 
 
-def first_to_end(said: str, hosts: Sequence[str]) -> tuple[str, int] | None:
-    """Whose end brought the others down, and its exit code."""
-    if found := _ENDED.search(said):
-        return named(int(found[1]), hosts), int(found[2])
-    return None
+def first_to_end(said: str) -> tuple[int, int] | None:
+    """Whose end brought the others down, by rank, and its exit code."""
+    found = _ENDED.search(said)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def no_login(host: str, log: Path) -> StepError:
+    return StepError(
+        f"ssh cannot start a training process on '{host}'",
+        hint=f"`ssh {host} true` must work from here without a question: install a key there, and"
+        " log in once by hand",
+        log=log,
+    )
 
 
 def _addresses(hosts: Sequence[str]) -> list[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _launch
+from jessy_build.hosts import HERE
+from jessy_build.trainers import _launch, _ranks
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.2
@@ -40,6 +41,7 @@ class Child:
 
     def listen(self, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """What the child says, until it has ended. A child that failed raises StepError."""
+        here = 0
         while True:
             if cancelled():
                 raise KeyboardInterrupt
@@ -52,19 +54,30 @@ class Child:
             said = json.loads(line)
             if said["event"] == "failed":
                 raise StepError(said["problem"], hint=said["hint"], log=self.log)
-            if said["event"] == "started" and self.leash:
-                self._hush()
+            if said["event"] == "here":
+                here += 1
+                if here == len(self.hosts):
+                    self._hush()
+                continue
             yield said
         code, who = self.process.wait(), "the training process"
-        if self.leash:
-            said = self.log.read_bytes()[self.known :].decode(errors="replace")
-            who, code = _launch.first_to_end(said, self.hosts) or (who, code)
+        if ended := self._first_to_end():
+            rank, code = ended
+            who = _ranks.named(rank, self.hosts)
+            if code == _launch.NO_LOGIN and self.hosts[rank] != HERE:
+                raise _launch.no_login(self.hosts[rank], self.log)
         if code:
             raise _died(code, self.log, who)
 
+    def _first_to_end(self) -> tuple[int, int] | None:
+        if self.leash is None:
+            return None
+        said = self.log.read_bytes()[self.known :]
+        return _launch.first_to_end(said.decode("utf-8", "replace"))
+
     def _hush(self) -> None:
-        """What mlx.launch cannot write to them, it no longer tries to: it would look all the time
-        whether it can, and take the cores from them."""
+        """mlx.launch looks all the time whether it can write to them, which takes a core, until it
+        finds that nobody reads. What ssh starts it goes on with."""
         assert self.process.stdin
         with suppress(BrokenPipeError):
             os.write(self.process.stdin.fileno(), b"\n")

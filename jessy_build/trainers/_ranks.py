@@ -95,7 +95,7 @@ ALONE = Ranks()
 
 
 def named(rank: int, hosts: Sequence[str]) -> str:
-    return f"process {rank + 1} of {len(hosts)}, on {hosts[rank]},"
+    return f"process {rank + 1} of {len(hosts)} on {hosts[rank]}"
 
 
 def join(hosts: Sequence[str]) -> Ranks:

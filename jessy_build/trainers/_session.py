@@ -53,9 +53,9 @@ class Session:
         self.history = History()
 
     def run(self) -> None:
-        self._read()
         self.name = self._job_name()
         self.ranks.agree("base, data set or recipe", self.name)
+        self._read()
         self.learner = _model.learner(
             self.job.base, self.config.lora, self.config.seed, self.ranks.beside
         )

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +17,8 @@ import psutil
 import pytest
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import lora
+from jessy_build.trainers import _launch, _members, lora
+from jessy_build.trainers._ranks import Ranks
 from jessy_build.trainers.config import Config
 from jessy_build.trainers.lora import Progress, TrainingRun, TrainJob
 from tests.trainers.rows import write_dataset
@@ -143,7 +146,7 @@ def test_one_that_is_killed_is_named_within_seconds_and_a_resume_ends_the_same(
     with pytest.raises(StepError) as problem:
         lora.train(asked, kill_at_five, lambda: False)
     assert time.monotonic() - killed[0] < 8
-    assert f"process {rank + 1} of 2, on 127.0.0.1, was killed from outside" in (
+    assert f"process {rank + 1} of 2 on 127.0.0.1 was killed from outside" in (
         problem.value.problem
     )
     assert "goes on from the last checkpoint" in problem.value.hint
@@ -240,3 +243,124 @@ def test_a_diverging_training_is_told_as_by_one(job: Callable[..., TrainJob]) ->
         train(job("wild", **{**PLAIN, "optimizer": wild}))
     assert "training diverged" in problem.value.problem
     assert ranks_of(os.getpid()) == {}
+
+
+def test_mlx_launch_leaves_the_cores_to_them(job: Callable[..., TrainJob]) -> None:
+    used: list[float] = []
+
+    def look(progress: Progress) -> None:
+        if progress.done in (3, 30) and "loss" in progress.text:
+            launcher = ranks_of(os.getpid())[0].parent()
+            assert launcher
+            used.extend([sum(launcher.cpu_times()[:2]), time.monotonic()])
+
+    lora.train(job("quiet", **{**PLAIN, "epochs": 8}), look, lambda: False)
+    cpu, wall, later_cpu, later_wall = used
+    assert later_cpu - cpu < 0.2 * (later_wall - wall)
+
+
+# ── on machines that are not alike
+
+
+@pytest.fixture
+def machines(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each process stands in a folder of its own, where one path leads to other files."""
+    program = tmp_path / "child.py"
+    program.write_text(
+        "import os, runpy\n"
+        f"os.chdir(os.path.join({str(tmp_path)!r}, os.environ['MLX_RANK']))\n"
+        "runpy.run_module('jessy_build.trainers._child', run_name='__main__', alter_sys=True)\n"
+    )
+    monkeypatch.setattr(_launch, "PROGRAM", ("-P", str(program)))
+    for rank in range(2):
+        shutil.copytree(dataset, tmp_path / str(rank) / "data")
+    return tmp_path
+
+
+def refused(asked: TrainJob) -> StepError:
+    with pytest.raises(StepError) as problem:
+        train(replace(asked, dataset=Path("data")))
+    assert ranks_of(os.getpid()) == {}
+    return problem.value
+
+
+def test_a_machine_with_other_rows_is_told(job: Callable[..., TrainJob], machines: Path) -> None:
+    rows = machines / "1/data/train.jsonl"
+    rows.write_text(rows.read_text().replace("kanka", "dostum"))
+    problem = refused(job("other", **PLAIN))
+    assert problem.problem == (
+        "process 2 of 2 on 127.0.0.1 has another base, data set or recipe than"
+        " process 1 of 2 on 127.0.0.1"
+    )
+    assert "one store that all of them see at the same path" in problem.hint
+
+
+def test_a_machine_without_the_data_set_is_told(
+    job: Callable[..., TrainJob], machines: Path
+) -> None:
+    shutil.rmtree(machines / "1/data")
+    problem = refused(job("none", **PLAIN)).problem
+    assert problem.startswith("process 2 of 2 on 127.0.0.1 has another base, data set or recipe")
+
+
+def test_what_only_one_of_them_meets_is_told_with_its_name(
+    job: Callable[..., TrainJob], machines: Path
+) -> None:
+    program = machines / "child.py"
+    odd = "if os.environ['MLX_RANK'] == '1': raise OSError('the disk is on fire')\n"
+    program.write_text(program.read_text().replace("runpy.run", f"{odd}runpy.run"))
+    assert refused(job("odd", **PLAIN)).problem == (
+        "process 2 of 2 on 127.0.0.1 ended with exit code 1: OSError: the disk is on fire"
+    )
+
+
+def test_a_row_that_is_too_long_is_told_as_by_one(
+    job: Callable[..., TrainJob], machines: Path
+) -> None:
+    assert "train.jsonl: row r" in refused(job("long", **PLAIN, max_seq_length=10)).problem
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh here")
+def test_a_machine_that_ssh_cannot_log_in_to_is_told(job: Callable[..., TrainJob]) -> None:
+    with pytest.raises(StepError) as problem:
+        train(job("away", ("127.0.0.1", "nobody@127.0.0.2"), **PLAIN))
+    assert problem.value.problem == ("ssh cannot start a training process on 'nobody@127.0.0.2'")
+    assert "`ssh nobody@127.0.0.2 true` must work" in problem.value.hint
+    assert ranks_of(os.getpid()) == {}
+
+
+def test_a_host_that_is_not_known_is_told_before_anything_runs(
+    job: Callable[..., TrainJob],
+) -> None:
+    asked = job("unknown", ("127.0.0.1", "mac-studio.invalid"), **PLAIN)
+    with pytest.raises(StepError, match="of JESSY_TRAIN_DISTRIBUTED cannot be found"):
+        train(asked)
+    assert not (asked.work / "train.log").exists()
+
+
+def test_others_are_given_an_address_of_this_machine_that_they_can_reach() -> None:
+    from jessy_build.trainers._launch import _addresses
+
+    assert _addresses(TWO) == list(TWO)
+    own, other = _addresses(("127.0.0.1", "127.0.0.2"))
+    assert other == "127.0.0.2" and own.startswith("127.")
+
+
+def test_ports_that_are_taken_are_passed_over() -> None:
+    from jessy_build.trainers._launch import _free, _port
+
+    port = _port(3)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("", port + 1))
+        taken.listen()
+        assert not _free(port + 1)
+        assert _port(3) == port + 2
+
+
+def test_those_on_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    assert [_members.size(teams) for teams in (1, 2, 4, 8)] == [6, 3, 1, 1]
+    ranks = Ranks(("127.0.0.1", "10.0.0.2", "127.0.0.1"), 2)
+    assert (ranks.beside, ranks.here, ranks.leads) == (2, True, False)
+    assert ranks.cut([0, 1, 2, 3]) == [[0, 3], [1], [2]] and ranks.cut([0]) == [[0], [], []]
