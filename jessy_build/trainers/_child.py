@@ -40,24 +40,25 @@ def main() -> None:
 def _one_of_several(file: Path, say: Callable[..., None]) -> NoReturn:
     # So that mlx.launch need not look all the time whether it could write there.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    say("here")
+    rank = int(os.environ["MLX_RANK"])
+    say("here", rank=rank)
     # mlx.launch ends all when one has ended; this thread and all that follow leave that to `_told`.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     sessions: list[Session] = []
     threading.Thread(target=_told, args=(sessions,), daemon=True).start()
     held = file.open(encoding="utf-8")
     order = json.load(held)
-    leads = os.environ["MLX_RANK"] == "0"
+    say, wrong = (say, say) if rank == 0 else (_silence, _log)
 
     def run() -> None:
         ranks = _ranks.join(order["hosts"])
-        session = Session(_job(order), say if leads else _silence, ranks)
+        session = Session(_job(order), say, ranks)
         sessions.append(session)
         if ranks.here:
             threading.Thread(target=_hold, args=(held, sessions), daemon=True).start()
         session.run()
 
-    _end(run, say if leads else _log)
+    _end(run, wrong)
 
 
 def _end(run: Callable[[], None], say: Callable[..., None]) -> NoReturn:

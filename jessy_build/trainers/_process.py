@@ -41,7 +41,7 @@ class Child:
 
     def listen(self, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """What the child says, until it has ended. A child that failed raises StepError."""
-        here = 0
+        here: set[int] = set()
         while True:
             if cancelled():
                 raise KeyboardInterrupt
@@ -51,12 +51,17 @@ class Child:
                 continue
             if line is None:
                 break
-            said = json.loads(line)
+            said = _event(line)
+            if said is None:
+                # What another machine's process writes comes all by one way.
+                with self.log.open("a", encoding="utf-8") as log:
+                    log.write(line)
+                continue
             if said["event"] == "failed":
                 raise StepError(said["problem"], hint=said["hint"], log=self.log)
             if said["event"] == "here":
-                here += 1
-                if here == len(self.hosts):
+                here.add(said["rank"])
+                if len(here) == len(self.hosts):
                     self._hush()
                 continue
             yield said
@@ -64,7 +69,7 @@ class Child:
         if ended := self._first_to_end():
             rank, code = ended
             who = _ranks.named(rank, self.hosts)
-            if code == _launch.NO_LOGIN and self.hosts[rank] != HERE:
+            if code == _launch.NO_LOGIN and rank not in here and self.hosts[rank] != HERE:
                 raise _launch.no_login(self.hosts[rank], self.log)
         if code:
             raise _died(code, self.log, who)
@@ -156,6 +161,14 @@ def _read(stdout: IO[str], lines: "queue.Queue[str | None]") -> None:
     for line in stdout:
         lines.put(line)
     lines.put(None)
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def _environment() -> dict[str, str]:

@@ -320,6 +320,56 @@ def test_a_row_that_is_too_long_is_told_as_by_one(
     assert "train.jsonl: row r" in refused(job("long", **PLAIN, max_seq_length=10)).problem
 
 
+SSH = """#!PYTHON
+# Logs in to this machine, as ssh does to another one: a terminal, and no variable comes along.
+import os, pty, sys
+command = ["env", "-i", f"HOME={os.environ['HOME']}", "PATH=" + os.defpath, "bash", "-c"]
+command.append(sys.argv[-1])
+if "-tt" not in sys.argv:
+    os.execvp(command[0], command)
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(command)))
+"""
+
+
+@pytest.fixture
+def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """Two addresses, of which the second is reached as another machine is: by `ssh` alone."""
+    ssh = tmp_path / "bin/ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(SSH.replace("PYTHON", sys.executable))
+    ssh.chmod(0o755)
+    monkeypatch.setenv("JESSY_FAR", "1")
+    monkeypatch.setenv("PATH", f"{ssh.parent}{os.pathsep}{os.environ['PATH']}")
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.2", 0))
+        except OSError:
+            pytest.skip("this machine has one loopback address only")
+    return "127.0.0.1", "127.0.0.2"
+
+
+def test_a_process_behind_ssh_trains_along_and_ends_with_its_parent(
+    job: Callable[..., TrainJob], login: tuple[str, ...]
+) -> None:
+    few = {**PLAIN, "epochs": 2}
+    asked = job("far", login, **few)
+    far: list[psutil.Process] = []
+
+    def kill_at_four(progress: Progress) -> None:
+        if progress.done == 4 and not far:
+            ranks = ranks_of(os.getpid())
+            far.append(ranks[1])
+            assert "JESSY_FAR" not in ranks[1].environ() and "JESSY_FAR" in ranks[0].environ()
+            ranks[0].kill()
+
+    with pytest.raises(StepError, match=r"process 1 of 2 on 127.0.0.1 was killed"):
+        lora.train(replace(asked, save_seconds=0.0), kill_at_four, lambda: False)
+    assert psutil.wait_procs(far, 15)[1] == []
+    run = train(asked)
+    assert run.resumed
+    assert losses(run) == pytest.approx(losses(train(job("near", (), **few))), rel=NEAR)
+
+
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh here")
 def test_a_machine_that_ssh_cannot_log_in_to_is_told(job: Callable[..., TrainJob]) -> None:
     with pytest.raises(StepError) as problem:
@@ -364,3 +414,20 @@ def test_those_on_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -
     ranks = Ranks(("127.0.0.1", "10.0.0.2", "127.0.0.1"), 2)
     assert (ranks.beside, ranks.here, ranks.leads) == (2, True, False)
     assert ranks.cut([0, 1, 2, 3]) == [[0, 3], [1], [2]] and ranks.cut([0]) == [[0], [], []]
+
+
+def test_dropout_is_anothers_in_each_rank_and_place_and_the_same_again() -> None:
+    import mlx.core as mx
+
+    def drawn(rank: int, place: int, seed: int = 1) -> float:
+        Ranks(TWO, rank).stir(seed, place)
+        return float(mx.random.uniform().item())
+
+    found = [drawn(0, 0), drawn(1, 0), drawn(0, 1), drawn(1, 1), drawn(0, 0, seed=2)]
+    assert len(set(found)) == 5
+    assert drawn(1, 0) == found[1]
+    mx.random.seed(7)
+    untouched = mx.random.uniform().item()
+    mx.random.seed(7)
+    Ranks().stir(1, 0)
+    assert mx.random.uniform().item() == untouched, "alone it is as it always was"
