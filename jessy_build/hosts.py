@@ -6,6 +6,9 @@ A name that only resolves to this machine is none: what it resolves to may chang
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+HERE = "127.0.0.1"
+"""This machine."""
+
 
 def is_loopback(host: str) -> bool:
     """`host` is an address with or without its scheme: `http://localhost:8080`, `127.0.0.1`."""

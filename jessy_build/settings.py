@@ -2,17 +2,21 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jessy_build import places
 from jessy_build.diagnostics import UsageError
+from jessy_build.hosts import HERE
 
 OLLAMA_PORT = 11434
 OLLAMA_DEFAULT = f"http://127.0.0.1:{OLLAMA_PORT}"
 UNITS = {"": 1, "B": 1, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
+MOST_PROCESSES = 64
+
+_HOST = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*")
 _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>|B|MB|GB|TB)", re.I)
 
 
@@ -29,6 +33,9 @@ class Settings:
     """Address of a store shared with others; it wins over the recipe's field `store`."""
     memory: int | None = None
     """Bytes that a training may take, whatever this machine has; None: what it has."""
+    distributed: tuple[str, ...] = ()
+    """Where the processes of a training run, by rank, the first one on this machine. None: in one,
+    here. Others are logged in to by ssh, so no recipe may name them."""
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Where keys are read from, one at a time, by the client that needs one. Not in `repr`."""
 
@@ -51,6 +58,7 @@ def load(recipe: Path, env: Mapping[str, str] | None = None) -> Settings:
         offline=env.get("JESSY_OFFLINE", "") not in ("", "0"),
         shared_store=env.get("JESSY_SHARED_STORE", ""),
         memory=_bytes(env.get("JESSY_MEMORY", "")),
+        distributed=_hosts(env.get("JESSY_TRAIN_DISTRIBUTED", "")),
         env=env,
     )
 
@@ -65,6 +73,35 @@ def _bytes(text: str) -> int | None:
             f"JESSY_MEMORY is '{text}', which is no size", hint="as in JESSY_MEMORY=24GB"
         )
     return int(float(match["number"]) * UNITS[match["unit"].upper()])
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    """How many processes on this machine, or on which machines one each: 2, or
+    127.0.0.1,mac-studio.local."""
+    text = text.strip()
+    if text.isdecimal() and 1 <= int(text) <= MOST_PROCESSES:
+        named = [HERE] * int(text)
+    else:
+        named = [HERE if host == "localhost" else host for host in re.split(r"\s*,\s*", text)]
+    if wrong := _no_hosts(named) if text else "":
+        raise UsageError(
+            f"JESSY_TRAIN_DISTRIBUTED is '{text}', {wrong}",
+            hint="as in JESSY_TRAIN_DISTRIBUTED=2 for two processes on this machine, or"
+            " JESSY_TRAIN_DISTRIBUTED=127.0.0.1,mac-studio.local",
+        )
+    return tuple(named) if len(named) > 1 else ()
+
+
+def _no_hosts(named: Sequence[str]) -> str:
+    for host in named:
+        # What ssh and MLX would take for an option, or a number that is none of processes.
+        if not _HOST.fullmatch(host) or host.isdecimal():
+            return f"and '{host}' is neither a host nor a number from 1 to {MOST_PROCESSES}"
+    if named[0] != HERE:
+        return f"which begins with '{named[0]}'; the first one is this machine, {HERE}"
+    if len(named) > MOST_PROCESSES:
+        return f"which are {len(named)} hosts; {MOST_PROCESSES} at most train together"
+    return ""
 
 
 def _url(host: str) -> str:

@@ -26,7 +26,7 @@ def pytest_configure() -> None:
 @pytest.fixture(autouse=True)
 def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test reads or writes the user's store, keys or Ollama."""
-    theirs = ("JESSY_S", "ANTHROPIC_", "OPENAI_", "WANDB_", "MLFLOW_")
+    theirs = ("JESSY_S", "JESSY_TRAIN_", "ANTHROPIC_", "OPENAI_", "WANDB_", "MLFLOW_")
     for name in [name for name in os.environ if name.startswith(theirs)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -49,6 +49,47 @@ def test_what_is_no_size_is_refused_with_an_example(given: str, tmp_path: Path) 
     assert "JESSY_MEMORY=24GB" in refused.value.hint
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("", ()),
+        ("1", ()),
+        ("127.0.0.1", ()),
+        (" 2 ", ("127.0.0.1",) * 2),
+        ("localhost, mac-studio.local", ("127.0.0.1", "mac-studio.local")),
+        ("127.0.0.1,10.0.0.2,me@10.0.0.3", ("127.0.0.1", "10.0.0.2", "me@10.0.0.3")),
+    ],
+)
+def test_a_training_may_have_several_processes_or_machines(
+    given: str, taken: tuple[str, ...], tmp_path: Path
+) -> None:
+    env = {"JESSY_TRAIN_DISTRIBUTED": given}
+    assert settings.load(tmp_path / "recipe.yaml", env=env).distributed == taken
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("0", "'0' is neither a host nor a number from 1 to 64"),
+        ("65", "'65' is neither a host nor a number"),
+        ("127.0.0.1,", "'' is neither a host"),
+        ("127.0.0.1,-oProxyCommand=x", "'-oProxyCommand=x' is neither a host"),
+        ("127.0.0.1,me@-x", "'me@-x' is neither a host"),
+        ("127.0.0.1,a b", "'a b' is neither a host"),
+        ("127.0.0.1,$(x)", "'$(x)' is neither a host"),
+        ("mac-studio.local,127.0.0.1", "begins with 'mac-studio.local'; the first one is this"),
+        (",".join(["127.0.0.1"] * 65), "which are 65 hosts"),
+    ],
+)
+def test_what_names_no_hosts_is_refused_with_an_example(
+    given: str, problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        settings.load(tmp_path / "recipe.yaml", env={"JESSY_TRAIN_DISTRIBUTED": given})
+    assert problem in refused.value.problem
+    assert "JESSY_TRAIN_DISTRIBUTED=2" in refused.value.hint
+
+
 def test_keys_do_not_stand_in_the_settings_text(tmp_path: Path) -> None:
     here = settings.load(tmp_path / "recipe.yaml", env={"ANTHROPIC_API_KEY": "sk-ant-test"})
     assert here.env["ANTHROPIC_API_KEY"] == "sk-ant-test"

@@ -72,12 +72,14 @@ class Training:
     seconds: float
     settings: Settings = ()
     peak_memory: int | None = None
-    """Bytes, as measured in the training process."""
+    """Bytes, as measured in the training process; of several, in the first."""
     expected_memory: int | None = None
     """What was said of it before, from the base's shape."""
     tokens_per_second: float | None = None
     halved: str = ""
     """One sentence, where memory ran out and training went on with half batches."""
+    processes: int = 1
+    """That trained together."""
 
 
 @dataclass(frozen=True, slots=True)

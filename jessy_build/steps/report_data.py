@@ -99,6 +99,7 @@ def _training(
         expected_memory=trained.get("estimate", {}).get("memory"),
         tokens_per_second=trained["tokens_per_second"],
         halved=halves.in_words(trained["halved"]) if trained.get("halved") else "",
+        processes=trained.get("processes", 1),
     )
 
 

@@ -66,6 +66,7 @@ def run(job: Job) -> Facts:
                 out=job.out,
                 work=job.work,
                 config=payload.config,
+                hosts=job.settings.distributed,
             ),
             progress,
             job.cancelled,
@@ -79,6 +80,8 @@ def summary(facts: Facts) -> str:
     best = facts["best"]
     early = f" of {facts['planned']}" if facts["planned"] > facts["steps"] else ""
     loss = f", validation loss {best['loss']:.2f} at step {best['step']}" if best["loss"] else ""
+    several = f" on {facts['processes']} processes" if facts.get("processes", 1) > 1 else ""
     halved = facts.get("halved")
     less = f", half batches since memory ran out at step {halved['step']}" if halved else ""
-    return f"{facts['steps']}{early} steps{loss}, {facts['tokens_per_second']:.0f} tok/s{less}"
+    speed = f"{facts['tokens_per_second']:.0f} tok/s"
+    return f"{facts['steps']}{early} steps{several}{loss}, {speed}{less}"

@@ -15,6 +15,7 @@ from jessy_build.bases import known
 from jessy_build.diagnostics import Diagnostic, RecipeError, code
 from jessy_build.engine.ledger import Artifact
 from jessy_build.engine.rebuild import Decision, Reuse
+from jessy_build.hosts import HERE
 from jessy_build.plan.step import Plan, Step
 from jessy_build.settings import Settings
 from jessy_build.steps import here, rows_ahead
@@ -69,6 +70,10 @@ class Machine:
     device: here.Device
     cores: int
     memory: int | None
+    processes: int = 1
+    """That train together, on this and other machines."""
+    beside: int = 1
+    """Of these, on this machine: they share its cores and its memory."""
 
     @property
     def kind(self) -> estimate.Device:
@@ -82,7 +87,9 @@ class Machine:
 
 
 def this(settings: Settings) -> Machine:
-    return Machine(here.device(), here.cores(), here.memory(settings))
+    hosts = settings.distributed or (HERE,)
+    memory = here.memory(settings)
+    return Machine(here.device(), here.cores(), memory, len(hosts), hosts.count(HERE))
 
 
 def of(workspace: "Workspace", decisions: Mapping[str, Decision], step: Step) -> Training:
@@ -91,19 +98,21 @@ def of(workspace: "Workspace", decisions: Mapping[str, Decision], step: Step) ->
     on = this(workspace.settings)
     found = shape(workspace, decisions)
     rows = rows_ahead.made(decisions.get("assemble"), workspace.store) or workspace.rows_ahead
-    earlier = of_this_machine(workspace.store.ledger.newest("train"))
+    newest = of_this_machine(workspace.store.ledger.newest("train"))
+    earlier = [a for a in newest if a.facts.get("processes", 1) == on.processes]
     known = Training(machine=on.memory)
     if found is not None:
         known = by_shape(found, config, rows, on, rate(found, earlier, on))
     before = _same_base(workspace, decisions, earlier)
-    return known if before is None else _measured(known, config, rows, before)
+    return known if before is None else _measured(known, config, rows, before, on)
 
 
 def by_shape(
     shape: Shape, config: Config, rows: Mapping[int, float], on: Machine, rate: "Rate"
 ) -> Training:
     """From the numbers of a base alone, and how fast this machine is."""
-    parts = estimate.memory(shape, config, rows, on.kind, on.cores)
+    parts = estimate.memory(shape, config, rows, on.kind, max(1, on.cores // on.beside))
+    parts = parts.times(on.beside)
     tokens = estimate.tokens(config, rows)
     speed = rate.operations / estimate.work(shape, config.lora)
     return Training(
@@ -189,7 +198,7 @@ def _same_base(
 
 
 def _measured(
-    known: Training, config: Config, rows: Mapping[int, float], earlier: Artifact
+    known: Training, config: Config, rows: Mapping[int, float], earlier: Artifact, on: Machine
 ) -> Training:
     """Time from the speed that this base was trained at. Memory is what it was, if what it depends
     on is as it was then; else it stays as the shape tells it."""
@@ -203,11 +212,12 @@ def _measured(
     seconds = around + tokens / facts["tokens_per_second"] * _looking(facts)
     # With half batches it took less than the recipe's own would have.
     alike = not facts.get("halved") and all(now[name] == then.get(name) for name in SAME)
-    memory = facts["peak_memory"] if alike or known.memory is None else known.memory
+    measured = facts["peak_memory"] * on.beside
+    memory = measured if alike or known.memory is None else known.memory
     return replace(
         known,
         memory=memory,
-        parts=None if memory == facts["peak_memory"] else known.parts,
+        parts=None if memory == measured else known.parts,
         fits=_fits(memory, known.machine),
         tokens=tokens,
         tokens_per_second=facts["tokens_per_second"],

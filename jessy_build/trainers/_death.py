@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _shortage
+from jessy_build.trainers import _launch, _shortage
 
 WORDS = ("memoryerror", "bad_alloc", "insufficient memory", "out of memory", "[malloc")
 """That tell of a want of memory."""
@@ -37,20 +37,19 @@ def before(log: Path) -> Before:
     return Before(log.stat().st_size if log.exists() else 0, _shortage.kills())
 
 
-def cause(code: int, log: Path, before: Before) -> StepError:
+def cause(code: int, log: Path, before: Before, who: str = "the training process") -> StepError:
     lines = _last_lines(log, before.log)
     if said := _short_of_memory(code, lines, before.kills):
         return OutOfMemory(said, log)
     if code == -signal.SIGKILL:
         return StepError(
-            "the training process was killed from outside; mostly that is the system, short of "
-            "memory",
+            f"{who} was killed from outside; mostly that is the system, short of memory",
             hint=LESS_MEMORY + RESUMES,
             log=log,
         )
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     return StepError(
-        f"the training process ended {how}{': ' + lines[-1] if lines else ''}",
+        f"{who} ended {how}{': ' + lines[-1] if lines else ''}",
         hint=f"its log has the rest; {RESUMES}",
         log=log,
     )
@@ -70,4 +69,5 @@ def _short_of_memory(code: int, lines: list[str], kills: int | None) -> str:
 
 def _last_lines(log: Path, begin: int) -> list[str]:
     text = log.read_bytes()[begin:].decode("utf-8", "replace")
-    return [line.strip() for line in text.splitlines() if line.strip()][-LAST_LINES:]
+    lines = [line.strip() for line in text.splitlines() if not _launch.NOISE.search(line)]
+    return lines[-LAST_LINES:]

@@ -5,7 +5,7 @@ import os
 MOST = 8
 
 
-def size() -> int:
-    """Members that this machine has cores for."""
+def size(teams: int = 1) -> int:
+    """Members that this machine has cores for, where so many teams share them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cores or 1, MOST))
+    return max(1, min((cores or 1) // teams, MOST))

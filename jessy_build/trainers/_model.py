@@ -32,7 +32,8 @@ class Learner:
     """Ends its threads. A process that leaves by `os._exit` can do without."""
 
 
-def learner(base: Path, lora: Lora, seed: int) -> Learner:
+def learner(base: Path, lora: Lora, seed: int, teams: int = 1) -> Learner:
+    """`teams` is how many processes train on this machine and share its cores."""
     below = blas.install()
     import mlx.core as mx
 
@@ -57,7 +58,7 @@ def learner(base: Path, lora: Lora, seed: int) -> Learner:
             model, adapter_config, loss, loss, 1, 32, device, named, below.name, lambda: None
         )
     _linears.quicken(model)
-    team = _team.Team(model, head, _members.size())
+    team = _team.Team(model, head, _members.size(teams))
     return Learner(
         model,
         adapter_config,

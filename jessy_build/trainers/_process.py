@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _death
+from jessy_build.hosts import HERE
+from jessy_build.trainers import _death, _launch, _ranks
 from jessy_build.trainers._death import Before
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
@@ -22,6 +23,7 @@ LOOK_SECONDS = 0.2
 STOP_SECONDS = 15.0
 """For writing the checkpoint. Normally it takes less than two."""
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+OURS = (*BLAS_THREADS, "PYTHONPATH", "HF_HUB_OFFLINE", "TRANSFORMERS_VERBOSITY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,13 @@ class Child:
     log: Path
     lines: "queue.Queue[str | None]"
     before: Before
+    hosts: Sequence[str] = ()
+    leash: IO[str] | None = None
+    """The order of several; alone, a child has it from its input."""
 
     def listen(self, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """What the child says, until it has ended. A child that failed raises StepError."""
+        here: set[int] = set()
         while True:
             if cancelled():
                 raise KeyboardInterrupt
@@ -42,17 +48,49 @@ class Child:
                 continue
             if line is None:
                 break
-            said = json.loads(line)
+            said = _event(line)
+            if said is None:
+                # What another machine's process writes comes all by one way.
+                with self.log.open("a", encoding="utf-8") as log:
+                    log.write(line)
+                continue
             if said["event"] == "failed":
                 raise StepError(said["problem"], hint=said["hint"], log=self.log)
+            if said["event"] == "here":
+                here.add(said["rank"])
+                if len(here) == len(self.hosts):
+                    self._hush()
+                continue
             yield said
-        if code := self.process.wait():
-            raise _death.cause(code, self.log, self.before)
+        code, who = self.process.wait(), "the training process"
+        if ended := self._first_to_end():
+            rank, code = ended
+            who = _ranks.named(rank, self.hosts)
+            if code == _launch.NO_LOGIN and rank not in here and self.hosts[rank] != HERE:
+                raise _launch.no_login(self.hosts[rank], self.log)
+        if code:
+            raise _death.cause(code, self.log, self.before, who)
+
+    def _first_to_end(self) -> tuple[int, int] | None:
+        if self.leash is None:
+            return None
+        said = self.log.read_bytes()[self.before.log :]
+        return _launch.first_to_end(said.decode("utf-8", "replace"))
+
+    def _hush(self) -> None:
+        """mlx.launch looks all the time whether it can write to them, which takes a core, until it
+        finds that nobody reads. What ssh starts it goes on with."""
+        assert self.process.stdin
+        with suppress(BrokenPipeError):
+            os.write(self.process.stdin.fileno(), b"\n")
 
     def stop(self) -> None:
-        """Ask for a checkpoint and the end, by closing the child's input."""
+        """Ask for a checkpoint and the end, by closing what the child holds on to."""
+        if self.leash:
+            self.leash.close()
         if self.process.poll() is None and self.process.stdin:
-            self.process.stdin.close()
+            if not self.leash:
+                self.process.stdin.close()
             try:
                 self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -70,24 +108,31 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
     work.mkdir(parents=True, exist_ok=True)
     log = work / "train.log"
     before = _death.before(log)
+    env, hosts = _environment(), order["hosts"]
+    words = [sys.executable, *_launch.PROGRAM]
+    if hosts:
+        words = _launch.words(hosts, work, {name: env[name] for name in OURS})
+        env["TMPDIR"] = str(work)
+    leash = _launch.leash(order, work) if hosts else None
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "jessy_build.trainers._child"],
+            words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             encoding="utf-8",
-            env=_environment(),
+            env=env,
             # Ctrl-C in the terminal is the parent's to hear; it then asks the child to stop.
             start_new_session=True,
         )
-    child = Child(process, log, queue.Queue(), before)
+    child = Child(process, log, queue.Queue(), before, hosts, leash)
     assert process.stdin and process.stdout
     reader = threading.Thread(target=_read, args=(process.stdout, child.lines), daemon=True)
     reader.start()
     try:
-        _tell(process.stdin, order)
+        if leash is None:
+            _tell(process.stdin, order)
         yield child
     finally:
         try:
@@ -95,6 +140,8 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
         finally:
             # A second Ctrl-C does not wait for the checkpoint.
             child.kill()
+            if leash:
+                process.stdin.close()
             reader.join(1)
             process.stdout.close()
 
@@ -111,6 +158,14 @@ def _read(stdout: IO[str], lines: "queue.Queue[str | None]") -> None:
     for line in stdout:
         lines.put(line)
     lines.put(None)
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def _environment() -> dict[str, str]:

@@ -29,6 +29,7 @@ from jessy_build.trainers import (
 from jessy_build.trainers._checkpoint import Checkpoint
 from jessy_build.trainers._course import Stretch
 from jessy_build.trainers._history import History
+from jessy_build.trainers._ranks import ALONE, Ranks
 from jessy_build.trainers.config import NOT_TRAINED, Phase
 from jessy_build.trainers.lora import PhaseEnd, Point, TrainJob, Validation
 
@@ -40,10 +41,13 @@ class _Enough(Exception):
 class Session:
     """Holds the arrays while mlx-lm's loop runs, and hears from it after every update."""
 
-    def __init__(self, job: TrainJob, say: Callable[..., None], pieces: int) -> None:
+    def __init__(
+        self, job: TrainJob, say: Callable[..., None], pieces: int, ranks: Ranks = ALONE
+    ) -> None:
         self.job = job
         self.pieces = pieces
         """Into so many each batch is cut, one going through the model after the other."""
+        self.ranks = ranks
         self.config = job.config
         self.say = say
         self.saving = threading.Lock()
@@ -55,15 +59,21 @@ class Session:
         self.history = History()
 
     def run(self) -> None:
-        self._read()
         self.name = self._job_name()
-        self.learner = _model.learner(self.job.base, self.config.lora, self.config.seed)
+        self.ranks.agree("base, data set or recipe", self.name)
+        self._read()
+        self.learner = _model.learner(
+            self.job.base, self.config.lora, self.config.seed, self.ranks.beside
+        )
         if self.config.grad_checkpoint and self.learner.device != "cpu":
             _model.compute_twice(self.learner.model)
         self.optimizer = _optimizer.make(self.config.optimizer, self.course.stretches)
         self.optimizer.init(self.learner.model.trainable_parameters())
         self.begun = self._resume()
-        self.metrics = metrics.begin(self.job.work, self.history.lines())
+        self.ranks.agree("checkpoint", str(self.begun))
+        self.metrics = metrics.begin(
+            self.job.work if self.ranks.leads else None, self.history.lines()
+        )
         self.say(
             "started",
             done=self.begun,
@@ -79,7 +89,7 @@ class Session:
     def save_now(self) -> None:
         """May be called from another thread, and is then the last thing this process does."""
         self.saving.acquire()
-        if self.latest is not None:
+        if self.latest is not None and self.ranks.leads:
             _checkpoint.save(self.job.work, self.name, self.latest)
 
     # ── before
@@ -163,10 +173,15 @@ class Session:
 
     def _arrays(self, **_: Any) -> Iterator[tuple[Any, Any]]:
         """Stands in for mlx-lm's batches, and begins where an earlier attempt ended."""
-        for batch in self.course.batches[self.begun * self.course.accumulation :]:
-            parts = self._pack([self.rows[i] for i in batch.rows], batch.share)
-            self.history.count(parts)
-            yield _batches.as_arrays(parts)
+        begun = self.begun * self.course.accumulation
+        for place, batch in enumerate(self.course.batches[begun:], begun):
+            self.ranks.stir(self.config.seed, place)
+            # mlx-lm averages over the ranks what shall be a sum over all rows.
+            share = batch.share * self.ranks.size
+            rows = [self.rows[i] for i in batch.rows]
+            parts = [self._pack(some, share) for some in self.ranks.cut(rows)]
+            self.history.count([part for some in parts for part in some])
+            yield _batches.as_arrays(parts[self.ranks.rank])
 
     def _pack(self, rows: list[_rows.Row], share: float) -> list[_batches.Packed]:
         count = min(self.learner.parts, len(rows))
@@ -180,7 +195,7 @@ class Session:
         took = time.perf_counter() - self.clock
         self.history.busy += took
         self.history.seconds += took
-        loss = float(told["train_loss"])
+        loss = self.ranks.first(float(told["train_loss"]))
         point = Point(
             step,
             self.course.passed(step),
@@ -272,11 +287,12 @@ class Session:
         loss = 0.0
         groups = _batches.group(lengths, self.sizes, self.config.seed, 0)
         for members in filter(None, chain(*(_batches.divide(g, self.pieces) for g in groups))):
-            parts = self._pack([rows[i] for i in members], 1.0)
+            mine = self.ranks.cut(members)[self.ranks.rank]
+            parts = self._pack([rows[i] for i in mine], 1.0)
             summed, _ = self.learner.asking(self.learner.model, *_batches.as_arrays(parts))
             loss += float(summed)
         self.learner.model.train()
-        return loss / sum(_batches.weight(row, average) for row in rows)
+        return self.ranks.total(loss) / sum(_batches.weight(row, average) for row in rows)
 
     def _adapter(self) -> dict[str, Any]:
         from mlx.utils import tree_flatten
@@ -301,6 +317,8 @@ class Session:
             self._save(self.latest)
 
     def _save(self, latest: Checkpoint) -> None:
+        if not self.ranks.leads:
+            return
         if not _checkpoint.finite(latest):
             raise self._diverged(latest.step, math.nan)
         with self.saving:
@@ -320,7 +338,7 @@ class Session:
     def _kept(self) -> str:
         """Puts the best adapter so far where its user can have it."""
         lowest = self.history.lowest(self.course.stretches[-1].begin)
-        if lowest is None or not self.best:
+        if lowest is None or not self.best or not self.ranks.leads:
             return ""
         folder = self.job.work / "best"
         _result.write(folder, self.best, self.learner.adapter_config)
@@ -329,6 +347,8 @@ class Session:
     # ── after
 
     def _finish(self) -> None:
+        if not self.ranks.leads:
+            return
         ended = self.latest.step if self.latest else self.updates
         best = self.history.chosen(self.config, ended, self.course.stretches[-1].begin)
         adapter = self._adapter() if best.step == ended else self.best
@@ -357,4 +377,5 @@ class Session:
             dtype=self.learner.dtype,
             blas=self.learner.blas,
             resumed=self.begun or None,
+            processes=self.ranks.size,
         )

@@ -121,6 +121,15 @@ class Memory:
     def total(self) -> int:
         return self.weights + self.adapter + self.activations + self.process
 
+    def times(self, processes: int) -> "Memory":
+        """Of so many on one machine, which share out the rows of a batch and nothing else."""
+        return Memory(
+            weights=self.weights * processes,
+            adapter=self.adapter * processes,
+            activations=self.activations,
+            process=self.process * processes,
+        )
+
 
 def shape(config: Mapping[str, Any]) -> Shape | None:
     """None for a family whose layers are not the usual seven projections, or that says too little:

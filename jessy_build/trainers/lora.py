@@ -29,6 +29,8 @@ class TrainJob:
     config: Config
     save_seconds: float = 20.0
     """Between two checkpoints; what a kill costs at most."""
+    hosts: tuple[str, ...] = ()
+    """Where its processes run, the first one on this machine (127.0.0.1). None: in one, here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ class TrainingRun:
     """The step an earlier attempt had reached."""
     halved: Halved | None = None
     """Where memory ran out, if it did."""
+    processes: int = 1
+    """That trained together."""
 
 
 def train(
@@ -177,8 +181,13 @@ def _attempt(
 def _order(job: TrainJob, halved: Halved | None) -> dict[str, Any]:
     paths = {name: str(getattr(job, name)) for name in ("base", "dataset", "out", "work")}
     config = job.config.model_dump(mode="json")
-    pieces = halves.PIECES if halved else 1
-    return {**paths, "config": config, "save_seconds": job.save_seconds, "pieces": pieces}
+    return {
+        **paths,
+        "config": config,
+        "save_seconds": job.save_seconds,
+        "pieces": halves.PIECES if halved else 1,
+        "hosts": list(job.hosts),
+    }
 
 
 def _line(said: dict[str, Any]) -> str:

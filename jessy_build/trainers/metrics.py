@@ -31,12 +31,14 @@ def text(curve: Iterable[Mapping[str, Any]], validation: Iterable[Mapping[str, A
     return "".join(line for _, _, line in sorted(reports + looks))
 
 
-def begin(folder: Path, known: str) -> IO[str]:
+def begin(folder: Path | None, known: str) -> IO[str]:
     """The file with what the checkpoint knows, open for what comes; each line is there at once.
 
     A child of a killed build may still be writing: the file is replaced, so that what that one
-    says goes nowhere.
+    says goes nowhere. So does all that is said without a folder.
     """
+    if folder is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
     fresh = folder / f".{NAME}.{os.getpid()}"
     file = fresh.open("w", encoding="utf-8", buffering=1)
     file.write(known)

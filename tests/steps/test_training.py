@@ -1,6 +1,7 @@
 """What a plan says of the training: before the first one, after it, and where it cannot fit."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,25 @@ def test_a_training_of_another_machine_tells_nothing_of_this_one(project: Projec
     far = Artifact("k", "train", "train", {}, facts, 1.0, 0.0, {})
     near = Artifact("k", "train", "train", {}, {"machine": {"cpu": here.cpu()}}, 1.0, 0.0, {})
     assert training.of_this_machine([far, near]) == [near]
+
+
+def test_a_training_on_two_processes_is_told_by_plan_result_and_report(project: Project) -> None:
+    alone, two = of_train(project), of_train(project, JESSY_TRAIN_DISTRIBUTED="2")
+    for name in ("weights", "process"):
+        assert two["training"]["parts"][name] == 2 * alone["training"]["parts"][name]
+    done = project.run("build", "recipe.yaml", JESSY_TRAIN_DISTRIBUTED="2")
+    assert done.code == 0, done.out + done.err
+    assert re.search(r"✓ train .* steps on 2 processes, validation loss", done.out), done.out
+    page = next((project.root / "builds").rglob("report.html")).read_text(encoding="utf-8")
+    assert "<dt>trained by</dt><dd>2 processes</dd>" in page
+    assert not project.run("build", "recipe.yaml").ran, "where it trains is no part of its key"
+    project.edit("epochs: 2", "epochs: 8")
+    assert of_train(project)["training"]["basis"] != "the last training on this base"
+    again = of_train(project, JESSY_TRAIN_DISTRIBUTED="2")["training"]
+    assert again["basis"] == "the last training on this base"
+
+
+def test_hosts_that_are_none_are_refused_by_a_plan(project: Project) -> None:
+    done = project.run("plan", "recipe.yaml", JESSY_TRAIN_DISTRIBUTED="127.0.0.1,-x")
+    assert done.code == 2
+    assert "JESSY_TRAIN_DISTRIBUTED is '127.0.0.1,-x', and '-x' is neither a host nor" in done.err
