@@ -7,6 +7,7 @@ from typing import Any
 from jessy_build.engine.kind import Job
 from jessy_build.engine.ledger import Artifact
 from jessy_build.reports import data
+from jessy_build.trainers import halves
 
 
 def of(job: Job) -> data.ReportData:
@@ -97,6 +98,7 @@ def _training(
         peak_memory=trained["peak_memory"],
         expected_memory=trained.get("estimate", {}).get("memory"),
         tokens_per_second=trained["tokens_per_second"],
+        halved=halves.in_words(trained["halved"]) if trained.get("halved") else "",
     )
 
 

@@ -69,6 +69,7 @@ def run(job: Job) -> Facts:
             ),
             progress,
             job.cancelled,
+            job.note,
         )
     facts = {**asdict(done), "machine": here.describe(), "estimate": said}
     return {**facts, "tracked": services.facts()} if orders else facts
@@ -78,4 +79,6 @@ def summary(facts: Facts) -> str:
     best = facts["best"]
     early = f" of {facts['planned']}" if facts["planned"] > facts["steps"] else ""
     loss = f", validation loss {best['loss']:.2f} at step {best['step']}" if best["loss"] else ""
-    return f"{facts['steps']}{early} steps{loss}, {facts['tokens_per_second']:.0f} tok/s"
+    halved = facts.get("halved")
+    less = f", half batches since memory ran out at step {halved['step']}" if halved else ""
+    return f"{facts['steps']}{early} steps{loss}, {facts['tokens_per_second']:.0f} tok/s{less}"

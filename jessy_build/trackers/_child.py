@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args
+from typing import IO, Any, get_args
 
 from jessy_build.trackers import INSTALL, TRACKERS, Run
 from jessy_build.trackers.order import Line, Memory, Order, State
@@ -101,21 +101,38 @@ def _tell(run: Run, lines: Sequence[Line], over: threading.Event) -> None:
             over.wait(PAUSE_SECONDS)
 
 
-def _batches(file: Path, skipped: int, over: threading.Event) -> Iterator[list[Line]]:
-    if not file.exists():
-        return
-    with file.open(encoding="utf-8") as metrics:
-        rest = ""
-        while True:
-            # Asked before it is read: what was written until then is read below.
-            last = over.is_set()
-            *lines, rest = (rest + metrics.read()).split("\n")
-            fresh, skipped = lines[skipped:], max(skipped - len(lines), 0)
-            for begin in range(0, len(fresh), AT_ONCE):
-                yield [_figures(line) for line in fresh[begin : begin + AT_ONCE]]
-            if last:
+def _batches(file: Path, told: int, over: threading.Event) -> Iterator[list[Line]]:
+    """An attempt that takes the place of another writes a file of its own, with the same lines as
+    far as they go."""
+    while file.exists():
+        with file.open(encoding="utf-8") as metrics:
+            for fresh in _grown(metrics, file, told, over):
+                told += len(fresh)
+                yield fresh
+            if over.is_set() and _is(metrics, file):
                 return
+
+
+def _grown(
+    metrics: IO[str], file: Path, skipped: int, over: threading.Event
+) -> Iterator[list[Line]]:
+    rest, last = "", False
+    while not last:
+        # Asked before it is read: what was written until then is read below.
+        last = over.is_set() or not _is(metrics, file)
+        *lines, rest = (rest + metrics.read()).split("\n")
+        fresh, skipped = lines[skipped:], max(skipped - len(lines), 0)
+        for begin in range(0, len(fresh), AT_ONCE):
+            yield [_figures(line) for line in fresh[begin : begin + AT_ONCE]]
+        if not last:
             over.wait(LOOK_SECONDS)
+
+
+def _is(metrics: IO[str], file: Path) -> bool:
+    """Also when it is gone: then nobody writes another."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(metrics.fileno()), file.stat())
+    return True
 
 
 def _figures(line: str) -> Line:

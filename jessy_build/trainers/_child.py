@@ -23,7 +23,7 @@ def main() -> None:
     if order is None:
         return
     try:
-        session = Session(_job(order), say)
+        session = Session(_job(order), say, order["pieces"])
         threading.Thread(target=_watch, args=(session,), daemon=True).start()
         session.run()
     except StepError as problem:
@@ -36,8 +36,11 @@ def main() -> None:
         )
         say("failed", problem=missing.problem, hint=missing.hint)
     except BaseException:
-        traceback.print_exc()
-        os._exit(1)
+        try:
+            traceback.print_exc()
+        finally:
+            # Also when there is no memory left to say so.
+            os._exit(1)
     # Threads of a BLAS may take their time to end; nothing is left to write.
     os._exit(0)
 

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from jessy_build.diagnostics import StepError
+from jessy_build.trainers import _death
+from jessy_build.trainers._death import Before
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.2
 STOP_SECONDS = 15.0
 """For writing the checkpoint. Normally it takes less than two."""
-OUT_OF_MEMORY = ("memoryerror", "bad_alloc", "insufficient memory", "out of memory", "[malloc]")
-LESS_MEMORY = "lower train.batch_tokens or train.batch_size, or close other programs; "
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-RESUMES = "the next build goes on from the last checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class Child:
     process: "subprocess.Popen[str]"
     log: Path
     lines: "queue.Queue[str | None]"
+    before: Before
 
     def listen(self, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """What the child says, until it has ended. A child that failed raises StepError."""
@@ -47,7 +47,7 @@ class Child:
                 raise StepError(said["problem"], hint=said["hint"], log=self.log)
             yield said
         if code := self.process.wait():
-            raise _died(code, self.log)
+            raise _death.cause(code, self.log, self.before)
 
     def stop(self) -> None:
         """Ask for a checkpoint and the end, by closing the child's input."""
@@ -69,6 +69,7 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
     """The child keeps an eye on its input: when it ends, its parent is gone, however it died."""
     work.mkdir(parents=True, exist_ok=True)
     log = work / "train.log"
+    before = _death.before(log)
     with log.open("ab") as errors:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "jessy_build.trainers._child"],
@@ -81,7 +82,7 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
             # Ctrl-C in the terminal is the parent's to hear; it then asks the child to stop.
             start_new_session=True,
         )
-    child = Child(process, log, queue.Queue())
+    child = Child(process, log, queue.Queue(), before)
     assert process.stdin and process.stdout
     reader = threading.Thread(target=_read, args=(process.stdout, child.lines), daemon=True)
     reader.start()
@@ -123,27 +124,3 @@ def _environment() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_VERBOSITY": "error",
     }
-
-
-def _died(code: int, log: Path) -> StepError:
-    last = _last_line(log)
-    if code == -signal.SIGKILL:
-        return StepError(
-            "the training process was killed from outside; mostly that is the system, short of "
-            "memory",
-            hint=LESS_MEMORY + RESUMES,
-            log=log,
-        )
-    if any(word in last.lower() for word in OUT_OF_MEMORY):
-        return StepError(f"training ran out of memory: {last}", hint=LESS_MEMORY + RESUMES, log=log)
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return StepError(
-        f"the training process ended {how}{': ' + last if last else ''}",
-        hint=f"its log has the rest; {RESUMES}",
-        log=log,
-    )
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from jessy_build import digest
@@ -39,8 +40,10 @@ class _Enough(Exception):
 class Session:
     """Holds the arrays while mlx-lm's loop runs, and hears from it after every update."""
 
-    def __init__(self, job: TrainJob, say: Callable[..., None]) -> None:
+    def __init__(self, job: TrainJob, say: Callable[..., None], pieces: int) -> None:
         self.job = job
+        self.pieces = pieces
+        """Into so many each batch is cut, one going through the model after the other."""
         self.config = job.config
         self.say = say
         self.saving = threading.Lock()
@@ -66,6 +69,8 @@ class Session:
             done=self.begun,
             total=self.updates,
             text=f"{len(self.rows)} rows, {self.learner.dtype}, {self.learner.blas}",
+            fullest=asdict(_course.fullest(self.course, self.rows)),
+            device=self.learner.device,
         )
         if self.begun < self.updates and not self._is_over(self.begun):
             self._train()
@@ -94,7 +99,7 @@ class Session:
         if not self.rows:
             raise StepError("the data set has no rows to train on", hint="see the assemble step")
         self.sizes = _batches.Sizes(self.config.batch_size, self.config.batch_tokens)
-        self.course = _course.course(self.rows, self.config)
+        self.course = _course.cut(_course.course(self.rows, self.config), self.pieces)
         self.updates = self.course.updates
 
     def _job_name(self) -> str:
@@ -131,7 +136,7 @@ class Session:
     def _train(self) -> None:
         from mlx_lm.tuner.trainer import TrainingArgs, train
 
-        accumulation = self.config.grad_accumulation
+        accumulation = self.course.accumulation
         if self.begun == 0:
             self._validate(0)
         # What was loaded stays; the collector need not look at it again in every step.
@@ -158,7 +163,7 @@ class Session:
 
     def _arrays(self, **_: Any) -> Iterator[tuple[Any, Any]]:
         """Stands in for mlx-lm's batches, and begins where an earlier attempt ended."""
-        for batch in self.course.batches[self.begun * self.config.grad_accumulation :]:
+        for batch in self.course.batches[self.begun * self.course.accumulation :]:
             parts = self._pack([self.rows[i] for i in batch.rows], batch.share)
             self.history.count(parts)
             yield _batches.as_arrays(parts)
@@ -171,7 +176,7 @@ class Session:
 
     def on_train_loss_report(self, told: dict[str, Any]) -> None:
         """Called by mlx-lm after each update."""
-        step = self.begun + told["iteration"] // self.config.grad_accumulation
+        step = self.begun + told["iteration"] // self.course.accumulation
         took = time.perf_counter() - self.clock
         self.history.busy += took
         self.history.seconds += took
@@ -265,7 +270,8 @@ class Session:
         lengths = [len(row) for row in rows]
         self.learner.model.eval()
         loss = 0.0
-        for members in _batches.group(lengths, self.sizes, self.config.seed, 0):
+        groups = _batches.group(lengths, self.sizes, self.config.seed, 0)
+        for members in filter(None, chain(*(_batches.divide(g, self.pieces) for g in groups))):
             parts = self._pack([rows[i] for i in members], 1.0)
             summed, _ = self.learner.asking(self.learner.model, *_batches.as_arrays(parts))
             loss += float(summed)

@@ -327,6 +327,24 @@ def test_a_server_that_comes_back_is_told_all(monkeypatch: pytest.MonkeyPatch) -
         _child._tell(Away(), [{"step": 1}], over)
 
 
+@pytest.mark.parametrize("known", [2, 6])
+def test_the_file_of_a_second_attempt_is_read_on_where_the_first_one_ended(
+    tmp_path: Path, known: int
+) -> None:
+    """Out of memory, a training goes on within its build, from an older step or the same."""
+    training, over = Training(tmp_path, "tensorboard"), threading.Event()
+    training.write(6)
+    read = _child._batches(tmp_path / "work" / metrics.NAME, 0, over)
+    told = next(read)
+    assert len(told) == 6
+    training.write(2 * known)
+    over.set()
+    told += [line for lines in read for line in lines]
+    assert [line["step"] for line in told] == [
+        _child._figures(line)["step"] for line in LINES[: max(6, 2 * known)]
+    ]
+
+
 def test_no_package_of_a_service_is_loaded_to_know_its_words() -> None:
     code = "import sys, jessy_build.trackers; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
