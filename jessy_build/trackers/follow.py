@@ -162,4 +162,4 @@ def _shown(problem: str, env: Mapping[str, str]) -> str:
     for name, value in env.items():
         if names_a_key(name) and len(value) >= SHORTEST_KEY:
             problem = problem.replace(value, "*" * 8)
-    return masked(problem.partition("\n")[0][:LONGEST])
+    return masked(problem.partition("\n")[0])[:LONGEST]
