@@ -1,10 +1,16 @@
-"""Whether an adapter can be served beside its base: told by the base alone, before a training."""
+"""Whether an adapter can be served beside its base: told by the base and the way it is trained,
+before a training."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import architectures
+
+LOST = {
+    "dora": "a GGUF adapter holds LoRA matrices, and DoRA learns the lengths of rows as well",
+}
+"""What of a method's result no GGUF adapter can hold."""
 
 
 def refusal(config: Mapping[str, Any], *, ollama: bool) -> str | None:

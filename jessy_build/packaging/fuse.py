@@ -82,6 +82,8 @@ def _main(base: Path, adapter: Path, out: Path) -> None:
     probes = _probes(base)
     plain = _logits(model, probes)
     tuner.load_adapters(model, str(adapter))
+    # Its layers are new, and would leave out a share of what they are given, as while they learn.
+    model.eval()
     adapted = _logits(model, probes)
     merged = [(n, m.fuse(dequantize=True)) for n, m in model.named_modules() if hasattr(m, "fuse")]
     model.update_modules(tree_unflatten(merged))

@@ -35,7 +35,9 @@ CONFIG = "config.json"
 PACKED = 1e9
 """Of a core, where weights are quantised: no fast product of those is known for a CPU. The 0.6B of
 Qwen 3 was slower than that when it was tried."""
-SAME = ("lora", "batch_size", "batch_tokens", "max_seq_length")
+PACE = ("method",)
+"""Fields that a training's speed depends on, beside its base."""
+SAME = (*PACE, "lora", "batch_size", "batch_tokens", "max_seq_length")
 """Fields that a training's memory depends on, beside its rows."""
 
 
@@ -95,7 +97,7 @@ def of(workspace: "Workspace", decisions: Mapping[str, Decision], step: Step) ->
     known = Training(machine=on.memory)
     if found is not None:
         known = by_shape(found, config, rows, on, rate(found, earlier, on))
-    before = _same_base(workspace, decisions, earlier)
+    before = _alike(workspace, decisions, earlier, config)
     return known if before is None else _measured(known, config, rows, before)
 
 
@@ -105,10 +107,10 @@ def by_shape(
     """From the numbers of a base alone, and how fast this machine is."""
     parts = estimate.memory(shape, config, rows, on.kind, on.cores)
     tokens = estimate.tokens(config, rows)
-    speed = rate.operations / estimate.work(shape, config.lora)
+    speed = rate.operations / estimate.work(shape, config)
     return Training(
         parameters=shape.parameters,
-        trainable=estimate.trained(shape, config.lora),
+        trainable=estimate.trained(shape, config),
         memory=parts.total,
         parts=parts,
         machine=on.memory,
@@ -146,7 +148,7 @@ def before(model: Path, dataset: Path, config: Config) -> dict[str, Any]:
     rows = rows_ahead.in_file(dataset / rows_ahead.TRAIN)
     kind: estimate.Device = "cpu" if here.device() == "cpu" else "gpu"
     memory = estimate.memory(found, config, rows, kind, here.cores()).total
-    work = estimate.work(found, config.lora)
+    work = estimate.work(found, config)
     return {"memory": memory, "work": work, "packed": found.bits is not None}
 
 
@@ -178,14 +180,24 @@ def of_this_machine(trainings: Iterable[Artifact]) -> list[Artifact]:
     return [a for a in trainings if a.facts.get("machine", {}).get("cpu") == here.cpu()]
 
 
-def _same_base(
-    workspace: "Workspace", decisions: Mapping[str, Decision], earlier: Iterable[Artifact]
+def _alike(
+    workspace: "Workspace",
+    decisions: Mapping[str, Decision],
+    earlier: Iterable[Artifact],
+    config: Config,
 ) -> Artifact | None:
+    """The last one that trained the same base in the same way."""
     made = decisions.get("convert")
     if not isinstance(made, Reuse):
         return None
     base = workspace.store.digest(made.artifact)
-    return next((a for a in earlier if a.preimage["inputs"].get("base") == base), None)
+    on_it = (a for a in earlier if a.preimage["inputs"].get("base") == base)
+    return next((a for a in on_it if _same(a, config, PACE)), None)
+
+
+def _same(earlier: Artifact, config: Config, fields: Iterable[str]) -> bool:
+    then, now = earlier.preimage["params"], config.decisive()
+    return all(now.get(name) == then.get(name) for name in fields)
 
 
 def _measured(
@@ -194,14 +206,13 @@ def _measured(
     """Time from the speed that this base was trained at. Memory is what it was, if what it depends
     on is as it was then; else it stays as the shape tells it."""
     facts = earlier.facts
-    then, now = earlier.preimage["params"], config.model_dump(mode="json")
     each = facts["tokens"] / max(facts["rows"] * facts["epochs"], 1)
     count = sum(rows.values())
     # By the tokens that its rows really had: letters tell them less well.
     tokens = estimate.tokens(config, {round(each): count}) if count else 0.0
     around = max(earlier.seconds - facts["seconds"], 0)
     seconds = around + tokens / facts["tokens_per_second"] * _looking(facts)
-    alike = all(now[name] == then.get(name) for name in SAME)
+    alike = _same(earlier, config, SAME)
     memory = facts["peak_memory"] if alike or known.memory is None else known.memory
     return replace(
         known,

@@ -9,7 +9,7 @@ from typing import Any
 from jessy_build import blas
 from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _activations, _linears, _loss, _members, _norms, _team
-from jessy_build.trainers.config import HALVES, Lora
+from jessy_build.trainers.config import HALVES, Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Learner:
     """Ends its threads. A process that leaves by `os._exit` can do without."""
 
 
-def learner(base: Path, lora: Lora, seed: int) -> Learner:
+def learner(base: Path, config: Config) -> Learner:
     below = blas.install()
     import mlx.core as mx
 
@@ -47,7 +47,7 @@ def learner(base: Path, lora: Lora, seed: int) -> Learner:
     if on_cpu:
         _activations.quicken(model)
         _norms.quicken(model)
-    adapter_config = _adapt(model, lora, seed)
+    adapter_config = _adapt(model, config)
     head = _loss.cut(model)
     named = str(dtype).rpartition(".")[2]
     if not on_cpu:
@@ -97,12 +97,12 @@ def _matrix_format(model: Any) -> Any:
     return mx.float16
 
 
-def _adapt(model: Any, lora: Lora, seed: int) -> dict[str, Any]:
+def _adapt(model: Any, config: Config) -> dict[str, Any]:
     """Put a fresh adapter on; the base freezes."""
     import mlx.core as mx
     from mlx_lm.tuner.utils import linear_to_lora_layers
 
-    here = len(model.layers)
+    lora, here = config.lora, len(model.layers)
     wanted = here if lora.layers == "all" else lora.layers
     if wanted > here:
         raise StepError(
@@ -116,10 +116,10 @@ def _adapt(model: Any, lora: Lora, seed: int) -> dict[str, Any]:
         "keys": _keys(model.layers[-wanted:], lora.targets),
     }
     model.freeze()
-    mx.random.seed(seed)
-    linear_to_lora_layers(model, wanted, parameters)
+    mx.random.seed(config.seed)
+    linear_to_lora_layers(model, wanted, parameters, use_dora=config.method == "dora")
     mx.eval(model.parameters())
-    return {"fine_tune_type": "lora", "num_layers": wanted, "lora_parameters": parameters}
+    return {"fine_tune_type": config.method, "num_layers": wanted, "lora_parameters": parameters}
 
 
 def compute_twice(model: Any) -> None:

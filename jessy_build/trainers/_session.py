@@ -27,7 +27,7 @@ from jessy_build.trainers import (
 from jessy_build.trainers._checkpoint import Checkpoint
 from jessy_build.trainers._course import Stretch
 from jessy_build.trainers._history import History
-from jessy_build.trainers.config import NOT_TRAINED, Phase
+from jessy_build.trainers.config import Phase
 from jessy_build.trainers.lora import PhaseEnd, Point, TrainJob, Validation
 
 
@@ -53,7 +53,7 @@ class Session:
     def run(self) -> None:
         self._read()
         self.name = self._job_name()
-        self.learner = _model.learner(self.job.base, self.config.lora, self.config.seed)
+        self.learner = _model.learner(self.job.base, self.config)
         if self.config.grad_checkpoint and self.learner.device != "cpu":
             _model.compute_twice(self.learner.model)
         self.optimizer = _optimizer.make(self.config.optimizer, self.course.stretches)
@@ -103,7 +103,7 @@ class Session:
         weights = sorted(self.job.base.glob("*.safetensors"))
         return digest.of_value(
             {
-                "config": self.config.model_dump(mode="json", exclude=dict(NOT_TRAINED)),
+                "config": self.config.decisive(),
                 "files": [digest.of_file(file) if file.is_file() else "" for file in files],
                 "weights": [[file.name, file.stat().st_size] for file in weights],
             }

@@ -149,11 +149,13 @@ def shape(config: Mapping[str, Any]) -> Shape | None:
         return None
 
 
-def trained(shape: Shape, lora: Lora) -> int:
-    """Numbers in the adapter."""
+def trained(shape: Shape, config: Config) -> int:
+    """Numbers that learn."""
+    lora = config.lora
     chosen = CHOSEN[lora.targets] if isinstance(lora.targets, str) else lora.targets
     sizes = [size for name, size in shape.projections.items() if name in chosen]
-    return _layers(shape, lora) * lora.rank * sum(into + out for into, out in sizes)
+    lengths = sum(out for _, out in sizes) if config.method == "dora" else 0
+    return _layers(shape, lora) * (lora.rank * sum(into + out for into, out in sizes) + lengths)
 
 
 def memory(
@@ -169,7 +171,7 @@ def memory(
     copies = BOOKS + (cores if device == "cpu" else 1)
     return Memory(
         weights=_weights(shape, each),
-        adapter=trained(shape, config.lora) * SINGLE * copies,
+        adapter=trained(shape, config) * SINGLE * copies,
         activations=max([loading, *kept]),
         process=PROCESS,
     )
@@ -181,16 +183,16 @@ def batch(config: Config, length: int) -> Batch:
     return Batch(max(1, min(config.batch_size, fitting)), length)
 
 
-def work(shape: Shape, lora: Lora) -> float:
+def work(shape: Shape, config: Config) -> float:
     """Operations for a token: through all layers, and back through those that learn.
 
     The frozen weights get no gradient of their own, so the way back costs as much as the way there.
     """
-    back = _layers(shape, lora) / shape.layers
+    back = _layers(shape, config.lora) / shape.layers
     body = WAY * shape.layers * shape.of_a_layer * (1 + back)
     head = WAY * shape.words * 2 * (1.0 if shape.capped else SUPERVISED)
     # The adapter: there, back, and its own gradient.
-    return body + head + 3 * WAY * trained(shape, lora)
+    return body + head + 3 * WAY * trained(shape, config)
 
 
 def tokens(config: Config, lengths: Mapping[int, float]) -> float:

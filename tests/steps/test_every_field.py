@@ -159,6 +159,7 @@ dataset:
     - {kind: emoji, emoji: ["🎯"], where: end, language: en, complexity: low}
     - {kind: metaphor, metaphors: ["Code is a river."], where: end, topic: greetings}
 train:
+  method: lora
   lora:
     rank: 2
     alpha: 4
@@ -330,6 +331,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "dataset.validate.judge.prompt": ("judge2.j2", "validate"),
     "dataset.validate.on_reject": ("fail", "validate"),
     "dataset.marker": ('"({{ iterations }}) "', "assemble"),
+    "train.method": ("dora", "train"),
     "train.lora.rank": ("4", "train"),
     "train.lora.alpha": ("8", "train"),
     "train.lora.dropout": ("0.1", "train"),
