@@ -7,10 +7,14 @@ from typing import Any
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import architectures
 
-LOST = {
-    "dora": "a GGUF adapter holds LoRA matrices, and DoRA learns the lengths of rows as well",
-}
-"""What of a method's result no GGUF adapter can hold."""
+
+def lost(method: str, base_bits: int | None) -> str | None:
+    """What of a training no GGUF adapter can hold."""
+    if method == "dora":
+        return "a GGUF adapter holds LoRA matrices, and DoRA learns the lengths of rows as well"
+    if base_bits is not None:
+        return f"the adapter belongs to the base rounded to {base_bits} bits, which no GGUF holds"
+    return None
 
 
 def refusal(config: Mapping[str, Any], *, ollama: bool) -> str | None:

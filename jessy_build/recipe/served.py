@@ -27,9 +27,11 @@ def the_adapter_can_be_put_on(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
 
     if loaded.recipe.export.kind != "adapter":
         return
-    if reason := alone.LOST.get(loaded.recipe.train.method):
+    train = loaded.recipe.train
+    if reason := alone.lost(train.method, train.base_bits):
         told = f"what is trained here cannot be served alone: {reason}"
-        yield _not_alone(loaded, told, hint="write kind: fused, or train with method: lora")
+        hint = "write kind: fused, or train with method: lora and without base_bits"
+        yield _not_alone(loaded, told, hint=hint)
         return
     config = _base_config(loaded)
     if config is not None and (problem := not_alone(loaded, config)) is not None:
@@ -59,6 +61,11 @@ def _not_alone(loaded: "LoadedRecipe", problem: str, hint: str) -> Diagnostic:
         expected="kind: fused",
         hint=hint,
     )
+
+
+def quantised(loaded: "LoadedRecipe") -> bool:
+    """Whether the base is known to be of quantised MLX weights."""
+    return bool((_base_config(loaded) or {}).get("quantization"))
 
 
 def _base_config(loaded: "LoadedRecipe") -> Mapping[str, Any] | None:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jessy_build import blas
+from jessy_build import blas, mlx_model
 from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _activations, _linears, _loss, _members, _norms, _team
 from jessy_build.trainers.config import HALVES, Config
@@ -41,6 +41,10 @@ def learner(base: Path, config: Config) -> Learner:
         # Compiling gains nothing on a CPU, and forbids numpy to look at the values.
         mx.disable_compile()
     model = _loaded(base)
+    if config.base_bits:
+        # Before its numbers are made wide: what they are packed from is what the file holds, here
+        # and where base and adapter become one.
+        mlx_model.pack(model, config.base_bits)
     dtype = mx.float32 if on_cpu else _matrix_format(model)
     model.set_dtype(dtype)
     mx.eval(model.parameters())
@@ -119,7 +123,8 @@ def _adapt(model: Any, config: Config) -> dict[str, Any]:
     mx.random.seed(config.seed)
     linear_to_lora_layers(model, wanted, parameters, use_dora=config.method == "dora")
     mx.eval(model.parameters())
-    return {"fine_tune_type": config.method, "num_layers": wanted, "lora_parameters": parameters}
+    said = {"fine_tune_type": config.method, "num_layers": wanted, "lora_parameters": parameters}
+    return {**said, "base_bits": config.base_bits} if config.base_bits else said
 
 
 def compute_twice(model: Any) -> None:

@@ -13,7 +13,7 @@ from jessy_build import config
 EPOCHS = 3
 NOT_TRAINED: Mapping[str, Any] = {"divergence": True, "phases": {"__all__": {"gate"}}}
 """Fields that change no adapter: they only say which one is good enough."""
-SINCE: Mapping[str, Any] = {"method": "lora"}
+SINCE: Mapping[str, Any] = {"method": "lora", "base_bits": None}
 """Fields that came later, and what was always done before: what says the same is the same."""
 
 
@@ -140,6 +140,11 @@ class Config(config.Config):
     """What learns beside the frozen base. `lora`: two small matrices for each projection. `dora`:
     the same two, which then only turn the rows of the projection, and the length of each row (Liu
     et al. 2024, arXiv 2402.09353)."""
+    base_bits: Literal[4, 8] | None = None
+    """Bits of a weight of the frozen projections while the adapter learns (QLoRA: Dettmers et al.
+    2023, arXiv 2305.14314), packed as MLX packs them, 64 weights at a time. Embeddings and head
+    stay as they are. A base that is quantised already is trained like this without it.
+    Default: as the base comes."""
     lora: Lora = Lora()
     """The adapter."""
     epochs: int | None = Field(default=None, ge=1)

@@ -170,7 +170,7 @@ def memory(
     # Each core has a gradient of its own; on a GPU there is one.
     copies = BOOKS + (cores if device == "cpu" else 1)
     return Memory(
-        weights=_weights(shape, each),
+        weights=_weights(shape, config, each),
         adapter=trained(shape, config) * SINGLE * copies,
         activations=max([loading, *kept]),
         process=PROCESS,
@@ -212,11 +212,20 @@ def _layers(shape: Shape, lora: Lora) -> int:
     return shape.layers if lora.layers == "all" else min(lora.layers, shape.layers)
 
 
-def _weights(shape: Shape, each: int) -> int:
-    if shape.bits is None:
-        return shape.parameters * each
+def packed(shape: Shape, config: Config) -> bool:
+    """Whether the projections are held in a few bits."""
+    return shape.bits is not None or config.base_bits is not None
+
+
+def _weights(shape: Shape, config: Config, each: int) -> int:
     # A scale and an offset for each group; those are numbers like all others.
-    return round(shape.parameters * (shape.bits / 8 + 2 * each / shape.group))
+    if shape.bits is not None:
+        return round(shape.parameters * (shape.bits / 8 + 2 * each / shape.group))
+    if config.base_bits is None:
+        return shape.parameters * each
+    layers = shape.layers * shape.of_a_layer
+    small = layers * (config.base_bits / 8 + 2 * each / shape.group)
+    return round((shape.parameters - layers) * each + small)
 
 
 def _kept(shape: Shape, lora: Lora, batch: Batch, device: Device, each: int) -> int:

@@ -417,6 +417,8 @@ NOTHING: Mapping[str, str] = {
 ELSEWHERE = frozenset(
     (
         *("model.Recipe.extends", "model.Recipe.store", "model.Train.epochs", "model.Topic.name"),
+        # No adapter of its own fits a packed base: in `EDITS`.
+        "model.Train.base_bits",
         *("model.Split.train", "model.Split.valid", "config.Turn.role", "config.Turn.content"),
         *("model.Recipe.matrix", "model.Base.revision", "model.Base.sha256"),
         # A phase: in `EDITS`, and in `trainers/test_course` and `test_lora`.
@@ -500,6 +502,11 @@ EDITS: Mapping[str, Edit] = {
         "train report",
         ("train.epochs", recipe_line("  steps: 3")),
         ("train.steps", recipe_line("train:")),
+    ),
+    "a base of fewer bits": edit(
+        replace("recipe.yaml", ("  method: lora\n", "  method: lora\n  base_bits: 4\n")),
+        "train report",
+        ("train.base_bits", f"recipe.yaml:{RECIPE.splitlines().index('  method: lora') + 2}"),
     ),
     "phases instead of steps": edit(
         replace("recipe.yaml", ("  steps: 3", "  phases: [{name: one, categories: [small]}]")),
