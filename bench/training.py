@@ -69,9 +69,9 @@ def measured(base: Path, steps: int) -> dict[str, object]:
     from jessy_build import blas
     from jessy_build.chat import Chat
     from jessy_build.trainers import _batches, _model, _result, _rows
-    from jessy_build.trainers.config import Lora
+    from jessy_build.trainers.config import Config
 
-    learner = _model.learner(base, Lora(), seed=42)
+    learner = _model.learner(base, Config())
     gflops = blas.probe()
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     rows = _rows.read(

@@ -1,4 +1,5 @@
-"""A model folder in this process, as MLX loads it: for answers, be they asked or compared.
+"""A model folder in this process, as MLX loads it: for answers, be they asked or compared, and
+as its training held it.
 
 Nothing of a folder's own runs: whoever names one from outside has it looked at by `bases.folder`.
 """
@@ -11,6 +12,8 @@ from typing import Any
 from jessy_build import blas
 from jessy_build.diagnostics import MissingPackage, StepError
 
+GROUP = 64
+"""Packed weights that share a scale and an offset."""
 INSTALL = "uv pip install 'jessy-build[mlx]'"
 
 
@@ -28,6 +31,7 @@ def load(model: Path, adapter: Path | None = None) -> Any:
     try:
         loaded, _ = load_model(model, lazy=True)
         if adapter is not None:
+            hold_as_trained(loaded, adapter)
             loaded = load_adapters(loaded, str(adapter))
     except (FileNotFoundError, ValueError, KeyError, RuntimeError) as problem:
         raise StepError(
@@ -40,6 +44,34 @@ def load(model: Path, adapter: Path | None = None) -> Any:
     loaded.eval()
     mx.eval(loaded.parameters())
     return loaded
+
+
+def hold_as_trained(model: Any, adapter: Path) -> None:
+    """An adapter that learned beside packed weights makes up for their rounding, too: it belongs to
+    them, and not to the weights that they were packed from."""
+    said = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
+    if bits := said.get("base_bits"):
+        pack(model, bits)
+
+
+def pack(model: Any, bits: int) -> None:
+    """Hold the projections of all layers in so many bits a weight."""
+    import mlx.nn as nn
+
+    for layer in model.layers:
+        for name, module in layer.named_modules():
+            if isinstance(module, nn.QuantizedLinear):
+                raise StepError(
+                    "train.base_bits packs the weights of a base that is quantised already",
+                    hint="leave base_bits out: what learns beside quantised weights is QLoRA",
+                )
+            if isinstance(module, nn.Linear) and module.weight.shape[1] % GROUP:
+                raise StepError(
+                    f"train.base_bits packs {GROUP} weights at a time, and {name} has rows of "
+                    f"{module.weight.shape[1]}",
+                    hint="leave base_bits out, or take another base",
+                )
+        nn.quantize(layer, GROUP, bits, class_predicate=lambda _, m: isinstance(m, nn.Linear))
 
 
 def tokenizer(model: Path) -> Any:

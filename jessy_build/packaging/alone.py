@@ -1,10 +1,20 @@
-"""Whether an adapter can be served beside its base: told by the base alone, before a training."""
+"""Whether an adapter can be served beside its base: told by the base and the way it is trained,
+before a training."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import architectures
+
+
+def lost(method: str, base_bits: int | None) -> str | None:
+    """What of a training no GGUF adapter can hold."""
+    if method == "dora":
+        return "a GGUF adapter holds LoRA matrices, and DoRA learns the lengths of rows as well"
+    if base_bits is not None:
+        return f"the adapter belongs to the base rounded to {base_bits} bits, which no GGUF holds"
+    return None
 
 
 def refusal(config: Mapping[str, Any], *, ollama: bool) -> str | None:

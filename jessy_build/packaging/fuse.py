@@ -1,7 +1,8 @@
 """base + adapter → one model folder, in a process of its own so that its memory comes back.
 
 The adapter is merged into dequantised weights: merged into a quantised grid, a change smaller than
-half a step of the grid would vanish (ml-explore/mlx-lm#1172).
+half a step of the grid would vanish (ml-explore/mlx-lm#1172). They are dequantised, not the ones
+that the base came with: the adapter has learned beside their rounding, and makes up for it.
 """
 
 import json
@@ -68,7 +69,7 @@ def _environment() -> dict[str, str]:
 
 
 def _main(base: Path, adapter: Path, out: Path) -> None:
-    from jessy_build import blas
+    from jessy_build import blas, mlx_model
 
     blas.install()
     import mlx.core as mx
@@ -77,11 +78,14 @@ def _main(base: Path, adapter: Path, out: Path) -> None:
     from mlx_lm.utils import dequantize_model, load_model
 
     model, config = load_model(base, lazy=True)
+    mlx_model.hold_as_trained(model, adapter)
     if mx.default_device().type == mx.DeviceType.cpu:
         model.set_dtype(mx.float32)
     probes = _probes(base)
     plain = _logits(model, probes)
     tuner.load_adapters(model, str(adapter))
+    # Its layers are new, and would leave out a share of what they are given, as while they learn.
+    model.eval()
     adapted = _logits(model, probes)
     merged = [(n, m.fuse(dequantize=True)) for n, m in model.named_modules() if hasattr(m, "fuse")]
     model.update_modules(tree_unflatten(merged))

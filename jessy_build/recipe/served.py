@@ -23,7 +23,15 @@ NUMBERED = re.compile(r"\d+(?:\.\d+){0,2}")
 def the_adapter_can_be_put_on(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     """Of bases in a local place, and of known ones; of others `convert` says it, once they are
     fetched."""
+    from jessy_build.packaging import alone
+
     if loaded.recipe.export.kind != "adapter":
+        return
+    train = loaded.recipe.train
+    if reason := alone.lost(train.method, train.base_bits):
+        told = f"what is trained here cannot be served alone: {reason}"
+        hint = "write kind: fused, or train with method: lora and without base_bits"
+        yield _not_alone(loaded, told, hint=hint)
         return
     config = _base_config(loaded)
     if config is not None and (problem := not_alone(loaded, config)) is not None:
@@ -37,14 +45,27 @@ def not_alone(loaded: "LoadedRecipe", config: Mapping[str, Any]) -> Diagnostic |
     reason = alone.refusal(config, ollama=loaded.recipe.deploy is not None)
     if reason is None:
         return None
+    return _not_alone(
+        loaded,
+        f"the adapter of this base cannot be served alone: {reason}",
+        hint="write kind: fused; the adapter lies beside the model, in the folder adapter/",
+    )
+
+
+def _not_alone(loaded: "LoadedRecipe", problem: str, hint: str) -> Diagnostic:
     return placed(
         loaded,
         ("export", "kind"),
         NOT_ALONE,
-        f"the adapter of this base cannot be served alone: {reason}",
+        problem,
         expected="kind: fused",
-        hint="write kind: fused; the adapter lies beside the model, in the folder adapter/",
+        hint=hint,
     )
+
+
+def quantised(loaded: "LoadedRecipe") -> bool:
+    """Whether the base is known to be of quantised MLX weights."""
+    return bool((_base_config(loaded) or {}).get("quantization"))
 
 
 def _base_config(loaded: "LoadedRecipe") -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""train: LoRA on the assembled rows, in a process of its own that a kill does not undo."""
+"""train: learning from the assembled rows, in a process of its own that a kill does not undo."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
@@ -8,7 +8,7 @@ from jessy_build.engine.ledger import Artifact
 from jessy_build.plan.step import Step
 from jessy_build.settings import Settings
 from jessy_build.steps import here, tracked, training
-from jessy_build.trainers.config import NOT_TRAINED, Config
+from jessy_build.trainers.config import Config
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -29,12 +29,12 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
             name,
             name,
             version,
-            config.model_dump(mode="json", exclude=dict(NOT_TRAINED)),
+            config.decisive(),
             {"base": "convert", "dataset": "tokens"},
             pool="gpu",
             span=loaded.span_of("train"),
             payload=Payload(config, tracked.of(loaded)),
-            about={"train": config.model_dump(mode="json", exclude=dict(NOT_TRAINED))},
+            about={"train": config.decisive()},
         )
     ]
 

@@ -36,7 +36,9 @@ CONFIG = "config.json"
 PACKED = 1e9
 """Of a core, where weights are quantised: no fast product of those is known for a CPU. The 0.6B of
 Qwen 3 was slower than that when it was tried."""
-SAME = ("lora", "batch_size", "batch_tokens", "max_seq_length")
+PACE = ("method", "base_bits")
+"""Fields that a training's speed depends on, beside its base."""
+SAME = (*PACE, "lora", "batch_size", "batch_tokens", "max_seq_length")
 """Fields that a training's memory depends on, beside its rows."""
 
 
@@ -79,11 +81,11 @@ class Machine:
     def kind(self) -> estimate.Device:
         return "cpu" if self.device == "cpu" else "gpu"
 
-    def rate(self, shape: Shape) -> float:
-        """Operations a second that it should reach with such a base."""
+    def rate(self, packed: bool) -> float:
+        """Operations a second that it should reach."""
         if self.device != "cpu":
             return RATES[self.device]
-        return self.cores * (RATES["cpu"] if shape.bits is None else PACKED)
+        return self.cores * (PACKED if packed else RATES["cpu"])
 
 
 def this(settings: Settings) -> Machine:
@@ -102,8 +104,9 @@ def of(workspace: "Workspace", decisions: Mapping[str, Decision], step: Step) ->
     earlier = [a for a in newest if a.facts.get("processes", 1) == on.processes]
     known = Training(machine=on.memory)
     if found is not None:
-        known = by_shape(found, config, rows, on, rate(found, earlier, on))
-    before = _same_base(workspace, decisions, earlier)
+        packed = estimate.packed(found, config)
+        known = by_shape(found, config, rows, on, rate(packed, earlier, on))
+    before = _alike(workspace, decisions, earlier, config)
     return known if before is None else _measured(known, config, rows, before, on)
 
 
@@ -114,10 +117,10 @@ def by_shape(
     parts = estimate.memory(shape, config, rows, on.kind, max(1, on.cores // on.beside))
     parts = parts.times(on.beside)
     tokens = estimate.tokens(config, rows)
-    speed = rate.operations / estimate.work(shape, config.lora)
+    speed = rate.operations / estimate.work(shape, config)
     return Training(
         parameters=shape.parameters,
-        trainable=estimate.trained(shape, config.lora),
+        trainable=estimate.trained(shape, config),
         memory=parts.total,
         parts=parts,
         machine=on.memory,
@@ -136,15 +139,15 @@ class Rate:
     basis: str
 
 
-def rate(shape: Shape, earlier: Iterable[Artifact], on: Machine) -> Rate:
+def rate(packed: bool, earlier: Iterable[Artifact], on: Machine) -> Rate:
     """As fast as the last training of such weights was here, on whatever base; or slow, where there
     was none."""
     for artifact in earlier:
         said = artifact.facts.get("estimate") or {}
-        if said.get("work") and said["packed"] is (shape.bits is not None):
+        if said.get("work") and said["packed"] is packed:
             operations = said["work"] * artifact.facts["tokens_per_second"]
             return Rate(operations, "the shape of the base, and the speed of another one here")
-    return Rate(on.rate(shape), "the shape of the base; the time is a rough guess")
+    return Rate(on.rate(packed), "the shape of the base; the time is a rough guess")
 
 
 def before(model: Path, dataset: Path, config: Config) -> dict[str, Any]:
@@ -155,8 +158,8 @@ def before(model: Path, dataset: Path, config: Config) -> dict[str, Any]:
     rows = rows_ahead.in_file(dataset / rows_ahead.TRAIN)
     kind: estimate.Device = "cpu" if here.device() == "cpu" else "gpu"
     memory = estimate.memory(found, config, rows, kind, here.cores()).total
-    work = estimate.work(found, config.lora)
-    return {"memory": memory, "work": work, "packed": found.bits is not None}
+    work = estimate.work(found, config)
+    return {"memory": memory, "work": work, "packed": estimate.packed(found, config)}
 
 
 def shape(workspace: "Workspace", decisions: Mapping[str, Decision]) -> Shape | None:
@@ -187,14 +190,24 @@ def of_this_machine(trainings: Iterable[Artifact]) -> list[Artifact]:
     return [a for a in trainings if a.facts.get("machine", {}).get("cpu") == here.cpu()]
 
 
-def _same_base(
-    workspace: "Workspace", decisions: Mapping[str, Decision], earlier: Iterable[Artifact]
+def _alike(
+    workspace: "Workspace",
+    decisions: Mapping[str, Decision],
+    earlier: Iterable[Artifact],
+    config: Config,
 ) -> Artifact | None:
+    """The last one that trained the same base in the same way."""
     made = decisions.get("convert")
     if not isinstance(made, Reuse):
         return None
     base = workspace.store.digest(made.artifact)
-    return next((a for a in earlier if a.preimage["inputs"].get("base") == base), None)
+    on_it = (a for a in earlier if a.preimage["inputs"].get("base") == base)
+    return next((a for a in on_it if _same(a, config, PACE)), None)
+
+
+def _same(earlier: Artifact, config: Config, fields: Iterable[str]) -> bool:
+    then, now = earlier.preimage["params"], config.decisive()
+    return all(now.get(name) == then.get(name) for name in fields)
 
 
 def _measured(
@@ -203,7 +216,6 @@ def _measured(
     """Time from the speed that this base was trained at. Memory is what it was, if what it depends
     on is as it was then; else it stays as the shape tells it."""
     facts = earlier.facts
-    then, now = earlier.preimage["params"], config.model_dump(mode="json")
     each = facts["tokens"] / max(facts["rows"] * facts["epochs"], 1)
     count = sum(rows.values())
     # By the tokens that its rows really had: letters tell them less well.
@@ -211,7 +223,7 @@ def _measured(
     around = max(earlier.seconds - facts["seconds"], 0)
     seconds = around + tokens / facts["tokens_per_second"] * _looking(facts)
     # With half batches it took less than the recipe's own would have.
-    alike = not facts.get("halved") and all(now[name] == then.get(name) for name in SAME)
+    alike = not facts.get("halved") and _same(earlier, config, SAME)
     measured = facts["peak_memory"] * on.beside
     memory = measured if alike or known.memory is None else known.memory
     return replace(

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jessy_build import blas
+from jessy_build import blas, mlx_model
 from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _activations, _linears, _loss, _members, _norms, _team
-from jessy_build.trainers.config import HALVES, Lora
+from jessy_build.trainers.config import HALVES, Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Learner:
     """Ends its threads. A process that leaves by `os._exit` can do without."""
 
 
-def learner(base: Path, lora: Lora, seed: int, teams: int = 1) -> Learner:
+def learner(base: Path, config: Config, teams: int = 1) -> Learner:
     """`teams` is how many processes train on this machine and share its cores."""
     below = blas.install()
     import mlx.core as mx
@@ -42,13 +42,17 @@ def learner(base: Path, lora: Lora, seed: int, teams: int = 1) -> Learner:
         # Compiling gains nothing on a CPU, and forbids numpy to look at the values.
         mx.disable_compile()
     model = _loaded(base)
+    if config.base_bits:
+        # Before its numbers are made wide: what they are packed from is what the file holds, here
+        # and where base and adapter become one.
+        mlx_model.pack(model, config.base_bits)
     dtype = mx.float32 if on_cpu else _matrix_format(model)
     model.set_dtype(dtype)
     mx.eval(model.parameters())
     if on_cpu:
         _activations.quicken(model)
         _norms.quicken(model)
-    adapter_config = _adapt(model, lora, seed)
+    adapter_config = _adapt(model, config)
     head = _loss.cut(model)
     named = str(dtype).rpartition(".")[2]
     if not on_cpu:
@@ -98,12 +102,12 @@ def _matrix_format(model: Any) -> Any:
     return mx.float16
 
 
-def _adapt(model: Any, lora: Lora, seed: int) -> dict[str, Any]:
+def _adapt(model: Any, config: Config) -> dict[str, Any]:
     """Put a fresh adapter on; the base freezes."""
     import mlx.core as mx
     from mlx_lm.tuner.utils import linear_to_lora_layers
 
-    here = len(model.layers)
+    lora, here = config.lora, len(model.layers)
     wanted = here if lora.layers == "all" else lora.layers
     if wanted > here:
         raise StepError(
@@ -117,10 +121,11 @@ def _adapt(model: Any, lora: Lora, seed: int) -> dict[str, Any]:
         "keys": _keys(model.layers[-wanted:], lora.targets),
     }
     model.freeze()
-    mx.random.seed(seed)
-    linear_to_lora_layers(model, wanted, parameters)
+    mx.random.seed(config.seed)
+    linear_to_lora_layers(model, wanted, parameters, use_dora=config.method == "dora")
     mx.eval(model.parameters())
-    return {"fine_tune_type": "lora", "num_layers": wanted, "lora_parameters": parameters}
+    said = {"fine_tune_type": config.method, "num_layers": wanted, "lora_parameters": parameters}
+    return {**said, "base_bits": config.base_bits} if config.base_bits else said
 
 
 def compute_twice(model: Any) -> None:

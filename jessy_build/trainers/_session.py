@@ -30,7 +30,7 @@ from jessy_build.trainers._checkpoint import Checkpoint
 from jessy_build.trainers._course import Stretch
 from jessy_build.trainers._history import History
 from jessy_build.trainers._ranks import ALONE, Ranks
-from jessy_build.trainers.config import NOT_TRAINED, Phase
+from jessy_build.trainers.config import Phase
 from jessy_build.trainers.lora import PhaseEnd, Point, TrainJob, Validation
 
 
@@ -62,9 +62,7 @@ class Session:
         self.name = self._job_name()
         self.ranks.agree("base, data set or recipe", self.name)
         self._read()
-        self.learner = _model.learner(
-            self.job.base, self.config.lora, self.config.seed, self.ranks.beside
-        )
+        self.learner = _model.learner(self.job.base, self.config, self.ranks.beside)
         if self.config.grad_checkpoint and self.learner.device != "cpu":
             _model.compute_twice(self.learner.model)
         self.optimizer = _optimizer.make(self.config.optimizer, self.course.stretches)
@@ -119,7 +117,7 @@ class Session:
         weights = sorted(self.job.base.glob("*.safetensors"))
         return digest.of_value(
             {
-                "config": self.config.model_dump(mode="json", exclude=dict(NOT_TRAINED)),
+                "config": self.config.decisive(),
                 "files": [digest.of_file(file) if file.is_file() else "" for file in files],
                 "weights": [[file.name, file.stat().st_size] for file in weights],
             }

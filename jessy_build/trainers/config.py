@@ -13,6 +13,8 @@ from jessy_build import config
 EPOCHS = 3
 NOT_TRAINED: Mapping[str, Any] = {"divergence": True, "phases": {"__all__": {"gate"}}}
 """Fields that change no adapter: they only say which one is good enough."""
+SINCE: Mapping[str, Any] = {"method": "lora", "base_bits": None}
+"""Fields that came later, and what was always done before: what says the same is the same."""
 
 
 HALVES: Mapping[str, str] = {"attention": "self_attn", "mlp": "mlp"}
@@ -134,6 +136,15 @@ class Phase(config.Config):
 class Config(config.Config):
     """How the adapter is trained."""
 
+    method: Literal["lora", "dora"] = "lora"
+    """What learns beside the frozen base. `lora`: two small matrices for each projection. `dora`:
+    the same two, which then only turn the rows of the projection, and the length of each row (Liu
+    et al. 2024, arXiv 2402.09353)."""
+    base_bits: Literal[4, 8] | None = None
+    """Bits of a weight of the frozen projections while the adapter learns (QLoRA: Dettmers et al.
+    2023, arXiv 2305.14314), packed as MLX packs them, 64 weights at a time. Embeddings and head
+    stay as they are. A base that is quantised already is trained like this without it.
+    Default: as the base comes."""
     lora: Lora = Lora()
     """The adapter."""
     epochs: int | None = Field(default=None, ge=1)
@@ -175,6 +186,11 @@ class Config(config.Config):
     """Which adapter is the result: the one with the lowest validation loss, or the final one."""
     seed: int = Field(default=42, ge=0)
     """Decides the first adapter, the order of rows and the dropout."""
+
+    def decisive(self) -> dict[str, Any]:
+        """All that decides what is learned: the parameters of a training."""
+        said = self.model_dump(mode="json", exclude=dict(NOT_TRAINED))
+        return {name: value for name, value in said.items() if value != SINCE.get(name, ...)}
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -158,11 +158,13 @@ def shape(config: Mapping[str, Any]) -> Shape | None:
         return None
 
 
-def trained(shape: Shape, lora: Lora) -> int:
-    """Numbers in the adapter."""
+def trained(shape: Shape, config: Config) -> int:
+    """Numbers that learn."""
+    lora = config.lora
     chosen = CHOSEN[lora.targets] if isinstance(lora.targets, str) else lora.targets
     sizes = [size for name, size in shape.projections.items() if name in chosen]
-    return _layers(shape, lora) * lora.rank * sum(into + out for into, out in sizes)
+    lengths = sum(out for _, out in sizes) if config.method == "dora" else 0
+    return _layers(shape, lora) * (lora.rank * sum(into + out for into, out in sizes) + lengths)
 
 
 def memory(
@@ -177,8 +179,8 @@ def memory(
     # Each core has a gradient of its own; on a GPU there is one.
     copies = BOOKS + (cores if device == "cpu" else 1)
     return Memory(
-        weights=_weights(shape, each),
-        adapter=trained(shape, config.lora) * SINGLE * copies,
+        weights=_weights(shape, config, each),
+        adapter=trained(shape, config) * SINGLE * copies,
         activations=max([loading, *kept]),
         process=PROCESS,
     )
@@ -190,16 +192,16 @@ def batch(config: Config, length: int) -> Batch:
     return Batch(max(1, min(config.batch_size, fitting)), length)
 
 
-def work(shape: Shape, lora: Lora) -> float:
+def work(shape: Shape, config: Config) -> float:
     """Operations for a token: through all layers, and back through those that learn.
 
     The frozen weights get no gradient of their own, so the way back costs as much as the way there.
     """
-    back = _layers(shape, lora) / shape.layers
+    back = _layers(shape, config.lora) / shape.layers
     body = WAY * shape.layers * shape.of_a_layer * (1 + back)
     head = WAY * shape.words * 2 * (1.0 if shape.capped else SUPERVISED)
     # The adapter: there, back, and its own gradient.
-    return body + head + 3 * WAY * trained(shape, lora)
+    return body + head + 3 * WAY * trained(shape, config)
 
 
 def tokens(config: Config, lengths: Mapping[int, float]) -> float:
@@ -219,11 +221,20 @@ def _layers(shape: Shape, lora: Lora) -> int:
     return shape.layers if lora.layers == "all" else min(lora.layers, shape.layers)
 
 
-def _weights(shape: Shape, each: int) -> int:
-    if shape.bits is None:
-        return shape.parameters * each
+def packed(shape: Shape, config: Config) -> bool:
+    """Whether the projections are held in a few bits."""
+    return shape.bits is not None or config.base_bits is not None
+
+
+def _weights(shape: Shape, config: Config, each: int) -> int:
     # A scale and an offset for each group; those are numbers like all others.
-    return round(shape.parameters * (shape.bits / 8 + 2 * each / shape.group))
+    if shape.bits is not None:
+        return round(shape.parameters * (shape.bits / 8 + 2 * each / shape.group))
+    if config.base_bits is None:
+        return shape.parameters * each
+    layers = shape.layers * shape.of_a_layer
+    small = layers * (config.base_bits / 8 + 2 * each / shape.group)
+    return round((shape.parameters - layers) * each + small)
 
 
 def _kept(shape: Shape, lora: Lora, batch: Batch, device: Device, each: int) -> int:

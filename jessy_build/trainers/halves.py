@@ -8,7 +8,7 @@ from typing import Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.trainers._death import RESUMES, OutOfMemory
-from jessy_build.trainers.config import NOT_TRAINED, Config
+from jessy_build.trainers.config import Config
 
 NAME = "half-batches.json"
 """In the work folder: the next build of a killed one must not run out of memory again first."""
@@ -59,7 +59,7 @@ def kept(work: Path, config: Config) -> Halved | None:
     """What an earlier attempt at this very training found out."""
     try:
         known = json.loads((work / NAME).read_text("utf-8"))
-        if known["config"] != _trained(config):
+        if known["config"] != config.decisive():
             return None
         return Halved(int(known["step"]), PIECES * config.grad_accumulation)
     except (OSError, ValueError, KeyError, TypeError):
@@ -68,7 +68,7 @@ def kept(work: Path, config: Config) -> Halved | None:
 
 def keep(work: Path, config: Config, step: int) -> Halved:
     half_made = work / f".{NAME}"
-    half_made.write_text(json.dumps({"step": step, "config": _trained(config)}), "utf-8")
+    half_made.write_text(json.dumps({"step": step, "config": config.decisive()}), "utf-8")
     half_made.replace(work / NAME)
     return Halved(step, PIECES * config.grad_accumulation)
 
@@ -107,7 +107,3 @@ def _moves(config: Config, heard: Heard) -> Iterator[str]:
         yield f"lower train.batch_size (now {config.batch_size})"
     if heard.device != "cpu" and not config.grad_checkpoint:
         yield "set train.grad_checkpoint: true"
-
-
-def _trained(config: Config) -> Any:
-    return config.model_dump(mode="json", exclude=dict(NOT_TRAINED))

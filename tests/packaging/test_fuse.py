@@ -36,6 +36,14 @@ def test_the_fused_model_is_base_and_adapter(tiny_model: Path, tmp_path: Path) -
     assert not mx.allclose(logits(tmp_path / "out"), logits(tiny_model), atol=0.02).item()
 
 
+def test_dropout_is_for_learning_and_no_part_of_the_comparison(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = write_adapter(tmp_path / "adapter", tiny_model, 0.1, KEYS, dropout=0.5)
+    measured = fuse(tiny_model, adapter, tmp_path / "out")
+    assert measured.mean_error < 0.02 * measured.effect
+
+
 def test_the_folder_holds_what_the_next_steps_count_on(tiny_model: Path, tmp_path: Path) -> None:
     fuse(tiny_model, write_adapter(tmp_path / "adapter", tiny_model, 0.1, KEYS), tmp_path / "out")
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):

@@ -159,6 +159,7 @@ dataset:
     - {kind: emoji, emoji: ["🎯"], where: end, language: en, complexity: low}
     - {kind: metaphor, metaphors: ["Code is a river."], where: end, topic: greetings}
 train:
+  method: lora
   lora:
     rank: 2
     alpha: 4
@@ -330,6 +331,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "dataset.validate.judge.prompt": ("judge2.j2", "validate"),
     "dataset.validate.on_reject": ("fail", "validate"),
     "dataset.marker": ('"({{ iterations }}) "', "assemble"),
+    "train.method": ("dora", "train"),
     "train.lora.rank": ("4", "train"),
     "train.lora.alpha": ("8", "train"),
     "train.lora.dropout": ("0.1", "train"),
@@ -415,6 +417,8 @@ NOTHING: Mapping[str, str] = {
 ELSEWHERE = frozenset(
     (
         *("model.Recipe.extends", "model.Recipe.store", "model.Train.epochs", "model.Topic.name"),
+        # No adapter of its own fits a packed base: in `EDITS`.
+        "model.Train.base_bits",
         *("model.Split.train", "model.Split.valid", "config.Turn.role", "config.Turn.content"),
         *("model.Recipe.matrix", "model.Base.revision", "model.Base.sha256"),
         # A phase: in `EDITS`, and in `trainers/test_course` and `test_lora`.
@@ -501,6 +505,11 @@ EDITS: Mapping[str, Edit] = {
         "train report",
         ("train.epochs", recipe_line("  steps: 3")),
         ("train.steps", recipe_line("train:")),
+    ),
+    "a base of fewer bits": edit(
+        replace("recipe.yaml", ("  method: lora\n", "  method: lora\n  base_bits: 4\n")),
+        "train report",
+        ("train.base_bits", f"recipe.yaml:{RECIPE.splitlines().index('  method: lora') + 2}"),
     ),
     "phases instead of steps": edit(
         replace("recipe.yaml", ("  steps: 3", "  phases: [{name: one, categories: [small]}]")),

@@ -57,9 +57,11 @@ def test_a_base_of_four_bits_weighs_what_its_file_does() -> None:
 
 def test_the_halves_of_a_layer_are_all_of_it() -> None:
     shape = shape_of("SmolLM2 135M")
-    halves = [estimate.trained(shape, Lora(targets=half)) for half in ("attention", "mlp")]
+    halves = [
+        estimate.trained(shape, Config(lora=Lora(targets=half))) for half in ("attention", "mlp")
+    ]
     assert min(halves) > 0
-    assert sum(halves) == estimate.trained(shape, Lora(targets="all-linear"))
+    assert sum(halves) == estimate.trained(shape, Config())
 
 
 @pytest.mark.parametrize(
@@ -128,8 +130,8 @@ def test_tokens_are_rows_times_epochs_or_steps_times_batches() -> None:
 def test_the_work_of_a_token_is_about_four_times_the_base_not_six() -> None:
     shape = shape_of("Qwen 3 8B, 4 bits")
     body = shape.layers * shape.of_a_layer
-    assert 4 * body < estimate.work(shape, Lora()) < 5 * shape.parameters
-    assert estimate.work(shape, Lora(layers=1)) < 0.6 * estimate.work(shape, Lora())
+    assert 4 * body < estimate.work(shape, Config()) < 5 * shape.parameters
+    assert estimate.work(shape, Config(lora=Lora(layers=1))) < 0.6 * estimate.work(shape, Config())
 
 
 def test_a_real_training_of_the_tiny_model_takes_what_was_said(
@@ -142,7 +144,7 @@ def test_a_real_training_of_the_tiny_model_takes_what_was_said(
     took = lora.train(job, lambda _: None, lambda: False)
     shape = estimate.shape(json.loads((tiny_model / "config.json").read_text()))
     assert shape is not None
-    assert estimate.trained(shape, wanted.lora) == took.trainable
+    assert estimate.trained(shape, wanted) == took.trainable
     said = estimate.memory(shape, wanted, [40], "cpu", 2).total
     assert said / 1.5 < took.peak_memory < said * 1.5
 

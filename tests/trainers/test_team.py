@@ -15,7 +15,7 @@ from mlx.utils import tree_flatten, tree_unflatten  # noqa: E402
 from jessy_build.trainers import _batches, _loss, _model  # noqa: E402
 from jessy_build.trainers._rows import Row  # noqa: E402
 from jessy_build.trainers._team import Team  # noqa: E402
-from jessy_build.trainers.config import Lora  # noqa: E402
+from jessy_build.trainers.config import Config, Lora  # noqa: E402
 
 ROWS = [
     Row(
@@ -42,7 +42,7 @@ def form() -> Iterator[Callable[..., Team]]:
 
 @pytest.fixture
 def model(tiny_model: Path) -> Any:
-    learner = _model.learner(tiny_model, Lora(), seed=3)
+    learner = _model.learner(tiny_model, Config(seed=3))
     learner.close()
     # A fresh adapter has zeros, which would hide wrong gradients.
     named = tree_flatten(learner.model.trainable_parameters())
@@ -121,7 +121,7 @@ def test_a_member_that_fails_does_not_leave_the_others_waiting(
 def test_dropout_is_for_learning_only_and_follows_the_random_state(
     form: Callable[..., Team], tiny_model: Path
 ) -> None:
-    learner = _model.learner(tiny_model, Lora(dropout=0.5), seed=3)
+    learner = _model.learner(tiny_model, Config(lora=Lora(dropout=0.5), seed=3))
     learner.close()
     model = learner.model
     named = tree_flatten(model.trainable_parameters())
