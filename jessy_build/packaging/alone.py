@@ -10,6 +10,8 @@ from jessy_build.packaging import architectures
 
 def lost(method: str, base_bits: int | None) -> str | None:
     """What of a training no GGUF adapter can hold."""
+    if method == "full":
+        return "method: full changes the weights of the base, and leaves no adapter"
     if method == "dora":
         return "a GGUF adapter holds LoRA matrices, and DoRA learns the lengths of rows as well"
     if base_bits is not None:

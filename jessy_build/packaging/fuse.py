@@ -1,4 +1,4 @@
-"""base + adapter → one model folder, in a process of its own so that its memory comes back.
+"""base + what was trained → one model folder, in a process of its own that gives its memory back.
 
 The adapter is merged into dequantised weights: merged into a quantised grid, a change smaller than
 half a step of the grid would vanish (ml-explore/mlx-lm#1172). They are dequantised, not the ones
@@ -48,13 +48,13 @@ def fuse(base: Path, adapter: Path, out: Path) -> Fused:
     measured = Fused(**json.loads(done.stdout.splitlines()[-1]))
     if measured.effect == 0:
         raise StepError(
-            "the adapter changes nothing: the fused model would be the base",
+            "what was trained changes nothing: the fused model would be the base",
             hint="train longer or with a higher learning rate",
         )
     # Asked this way round, since a comparison with NaN is false.
     if not measured.mean_error <= LOST * measured.effect:
         raise StepError(
-            f"fusing lost the adapter: it changes the logits by {measured.effect:.2g},"
+            f"fusing lost what was trained: it changes the logits by {measured.effect:.2g},"
             f" and {measured.mean_error:.2g} of that is missing in the fused model",
             hint="train longer or with a higher learning rate",
         )

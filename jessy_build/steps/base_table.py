@@ -104,7 +104,9 @@ def to_json(document: Document) -> dict[str, Any]:
 
 def _document(wanted: Wanted, on: Machine, trained: Sequence[Artifact]) -> Document:
     earlier = training.of_this_machine(trained)
-    entries = tuple(_entry(known, wanted, on, earlier) for known in KNOWN)
+    # Quantised weights cannot learn.
+    able = [k for k in KNOWN if wanted.config.method != "full" or "quantization" not in k.config]
+    entries = tuple(_entry(known, wanted, on, earlier) for known in able)
     best, reason = recommended(entries, on, wanted.english)
     return Document(
         format=1,

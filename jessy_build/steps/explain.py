@@ -116,8 +116,8 @@ def _training(training: Training, known: Estimate, full: bool) -> Iterator[str]:
 
 def _shape(training: Training) -> Iterator[str]:
     if training.parameters is not None and training.trainable is not None:
-        base, adapter = units.parameters(training.parameters), units.parameters(training.trainable)
-        yield f"{base} parameters, {adapter} of them in the adapter"
+        base, learning = map(units.parameters, (training.parameters, training.trainable))
+        yield f"a base of {base} parameters; {learning} learn"
     if training.parts is not None:
         yield in_parts(training)
     if training.tokens is not None and training.tokens_per_second is not None:

@@ -49,7 +49,7 @@ class Training:
     parameters: int | None = None
     """Of the base, norms left out."""
     trainable: int | None = None
-    """Numbers in the adapter."""
+    """Numbers that learn."""
     memory: int | None = None
     """Bytes at the fullest moment."""
     parts: Memory | None = None
@@ -293,7 +293,7 @@ def in_parts(known: Training) -> str:
     parts = known.parts
     return (
         f"{units.size(parts.weights)} weights, {units.size(parts.activations)} for the largest "
-        f"batch, {units.size(parts.adapter)} adapter, {units.size(parts.process)} beside"
+        f"batch, {units.size(parts.adapter)} for what learns, {units.size(parts.process)} beside"
     )
 
 
@@ -305,6 +305,8 @@ def _smaller(known: Training, config: Config) -> str:
     parts, machine = known.parts, known.machine or 0
     if parts.weights + parts.process > machine:
         return f"take a smaller base ({command('bases')} says what they take here){anyway}"
+    if parts.adapter > parts.activations and config.method == "full":
+        return f"lower train.lora.layers (now {config.lora.layers}), or write method: lora{anyway}"
     if parts.adapter > parts.activations:
         return f"lower train.lora.rank (now {config.lora.rank}){anyway}"
     return (

@@ -1,4 +1,4 @@
-"""A base with an adapter that can learn, in the form that is fast on this machine."""
+"""A base with what can learn of it or beside it, in the form that is fast on this machine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,13 +46,16 @@ def learner(base: Path, config: Config, teams: int = 1) -> Learner:
         # Before its numbers are made wide: what they are packed from is what the file holds, here
         # and where base and adapter become one.
         mlx_model.pack(model, config.base_bits)
-    dtype = mx.float32 if on_cpu else _matrix_format(model)
+    # What learns needs its last digits: an update is a thousandth of a weight, or less.
+    wide = on_cpu or config.method == "full"
+    dtype = mx.float32 if wide else _matrix_format(model)
     model.set_dtype(dtype)
     mx.eval(model.parameters())
     if on_cpu:
         _activations.quicken(model)
+    adapter_config = _learning(model, config)
+    if on_cpu:
         _norms.quicken(model)
-    adapter_config = _adapt(model, config)
     head = _loss.cut(model)
     named = str(dtype).rpartition(".")[2]
     if not on_cpu:
@@ -102,30 +105,49 @@ def _matrix_format(model: Any) -> Any:
     return mx.float16
 
 
-def _adapt(model: Any, config: Config) -> dict[str, Any]:
-    """Put a fresh adapter on; the base freezes."""
-    import mlx.core as mx
-    from mlx_lm.tuner.utils import linear_to_lora_layers
-
-    lora, here = config.lora, len(model.layers)
-    wanted = here if lora.layers == "all" else lora.layers
+def _learning(model: Any, config: Config) -> dict[str, Any]:
+    """The base freezes, but for what learns of it or is put beside it."""
+    here = len(model.layers)
+    wanted = here if config.lora.layers == "all" else config.lora.layers
     if wanted > here:
         raise StepError(
             f"train.lora.layers asks for {wanted} layers; the base has {here}",
             hint="lower it, or write layers: all",
         )
+    model.freeze()
+    learn = _thaw if config.method == "full" else _adapt
+    return {"fine_tune_type": config.method, "num_layers": wanted, **learn(model, config, wanted)}
+
+
+def _thaw(model: Any, config: Config, wanted: int) -> dict[str, Any]:
+    import mlx.nn as nn
+
+    for layer in model.layers[-wanted:]:
+        if any(isinstance(module, nn.QuantizedLinear) for module in layer.modules()):
+            raise StepError(
+                "train.method: full changes the weights of the base, and these are quantised",
+                hint="take a base of whole weights, or method: lora",
+            )
+        layer.unfreeze()
+    return {}
+
+
+def _adapt(model: Any, config: Config, wanted: int) -> dict[str, Any]:
+    import mlx.core as mx
+    from mlx_lm.tuner.utils import linear_to_lora_layers
+
+    lora = config.lora
     parameters = {
         "rank": lora.rank,
         "scale": lora.scale,
         "dropout": lora.dropout,
         "keys": _keys(model.layers[-wanted:], lora.targets),
     }
-    model.freeze()
     mx.random.seed(config.seed)
     linear_to_lora_layers(model, wanted, parameters, use_dora=config.method == "dora")
     mx.eval(model.parameters())
-    said = {"fine_tune_type": config.method, "num_layers": wanted, "lora_parameters": parameters}
-    return {**said, "base_bits": config.base_bits} if config.base_bits else said
+    packed = {"base_bits": config.base_bits} if config.base_bits else {}
+    return {"lora_parameters": parameters, **packed}
 
 
 def compute_twice(model: Any) -> None:

@@ -17,6 +17,8 @@ def quicken(model: Any) -> int:
     for _, module in model.named_modules():
         if set(module) != {"weight"} or not hasattr(module, "eps") or module.weight.ndim != 1:
             continue
+        if module.trainable_parameters():
+            continue
         factor = _factor(module)
         if factor is not None:
             module.__class__ = type("Quick", (type(module),), {"__call__": _call_of(factor)})

@@ -51,7 +51,7 @@ class Session:
         self.config = job.config
         self.say = say
         self.saving = threading.Lock()
-        self.saved = time.monotonic()
+        self.saved, self.saving_took = time.monotonic(), 0.0
         self.latest: Checkpoint | None = None
         """The last finished update. Replaced as a whole, so another thread may save it."""
         self.best: dict[str, Any] = {}
@@ -311,7 +311,8 @@ class Session:
             best=self.best,
             state={"random": random[0].tolist(), "history": asdict(self.history)},
         )
-        if time.monotonic() - self.saved > self.job.save_seconds or step == self.updates or over:
+        pause = self.job.save_seconds * max(1.0, self.saving_took)
+        if time.monotonic() - self.saved > pause or step == self.updates or over:
             self._save(self.latest)
 
     def _save(self, latest: Checkpoint) -> None:
@@ -319,9 +320,11 @@ class Session:
             return
         if not _checkpoint.finite(latest):
             raise self._diverged(latest.step, math.nan)
+        began = time.monotonic()
         with self.saving:
             _checkpoint.save(self.job.work, self.name, latest)
         self.saved = time.monotonic()
+        self.saving_took = self.saved - began
 
     def _diverged(self, step: int, loss: float) -> StepError:
         rate = self.config.optimizer.learning_rate
@@ -370,7 +373,7 @@ class Session:
             seconds=history.seconds,
             peak_memory=_result.peak_memory(),
             trainable=sum(array.size for array in adapter.values()),
-            scale=self.config.lora.scale,
+            scale=None if self.config.method == "full" else self.config.lora.scale,
             device=self.learner.device,
             dtype=self.learner.dtype,
             blas=self.learner.blas,

@@ -17,6 +17,8 @@ SINCE: Mapping[str, Any] = {"method": "lora", "base_bits": None}
 """Fields that came later, and what was always done before: what says the same is the same."""
 
 
+ADAPTER = ("rank", "alpha", "dropout", "targets")
+"""Fields of `lora` that say nothing where no adapter is trained."""
 HALVES: Mapping[str, str] = {"attention": "self_attn", "mlp": "mlp"}
 """What mlx-lm calls the two halves of a layer."""
 
@@ -68,7 +70,7 @@ class Optimizer(config.Config):
     """Longer gradients are cut to this length, over all weights together (Pascanu et al. 2013,
     arXiv 1211.5063); 0 = never."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Pull of the adapter towards zero, as AdamW defines it."""
+    """Pull of what learns towards zero, as AdamW defines it."""
     bias_correction: bool = True
     """Without it, as mlx-lm trains by default, the first updates are several times too large."""
 
@@ -136,10 +138,11 @@ class Phase(config.Config):
 class Config(config.Config):
     """How the adapter is trained."""
 
-    method: Literal["lora", "dora"] = "lora"
-    """What learns beside the frozen base. `lora`: two small matrices for each projection. `dora`:
-    the same two, which then only turn the rows of the projection, and the length of each row (Liu
-    et al. 2024, arXiv 2402.09353)."""
+    method: Literal["lora", "dora", "full"] = "lora"
+    """What learns. `lora`: two small matrices beside each projection. `dora`: the same two, which
+    then only turn the rows of the projection, and the length of each row (Liu et al. 2024, arXiv
+    2402.09353). `full`: all weights of the last `lora.layers` layers; embeddings and head stay as
+    they are."""
     base_bits: Literal[4, 8] | None = None
     """Bits of a weight of the frozen projections while the adapter learns (QLoRA: Dettmers et al.
     2023, arXiv 2305.14314), packed as MLX packs them, 64 weights at a time. Embeddings and head
@@ -189,7 +192,8 @@ class Config(config.Config):
 
     def decisive(self) -> dict[str, Any]:
         """All that decides what is learned: the parameters of a training."""
-        said = self.model_dump(mode="json", exclude=dict(NOT_TRAINED))
+        idle = {"lora": set(ADAPTER)} if self.method == "full" else {}
+        said = self.model_dump(mode="json", exclude={**NOT_TRAINED, **idle})
         return {name: value for name, value in said.items() if value != SINCE.get(name, ...)}
 
     @model_validator(mode="after")
@@ -202,6 +206,14 @@ class Config(config.Config):
             raise ValueError("phases have epochs of their own: leave out epochs and steps")
         if self.epochs is None and self.steps is None and not self.phases:
             self.__dict__["epochs"] = EPOCHS
+        return self
+
+    @model_validator(mode="after")
+    def _something_frozen(self) -> Self:
+        if self.method == "full" and self.base_bits is not None:
+            raise ValueError(
+                "base_bits packs weights that stay as they are, and with method: full they learn"
+            )
         return self
 
     @model_validator(mode="after")

@@ -111,7 +111,7 @@ class Memory:
 
     weights: int
     adapter: int
-    """With its gradients and what AdamW remembers."""
+    """Or the weights that learn; with gradients and what AdamW remembers."""
     activations: int
     """Of the largest batch, kept for the way back; with its logits. Never less than what loading
     takes."""
@@ -159,7 +159,9 @@ def shape(config: Mapping[str, Any]) -> Shape | None:
 
 
 def trained(shape: Shape, config: Config) -> int:
-    """Numbers that learn."""
+    """Numbers that learn; norms are left out."""
+    if config.method == "full":
+        return _layers(shape, config.lora) * shape.of_a_layer
     lora = config.lora
     chosen = CHOSEN[lora.targets] if isinstance(lora.targets, str) else lora.targets
     sizes = [size for name, size in shape.projections.items() if name in chosen]
@@ -171,7 +173,7 @@ def memory(
     shape: Shape, config: Config, lengths: Iterable[int], device: Device, cores: int
 ) -> Memory:
     """At the largest batch that rows of these lengths can make."""
-    each = SINGLE if device == "cpu" else HALF
+    each = SINGLE if device == "cpu" or config.method == "full" else HALF
     batches = [batch(config, length) for length in set(lengths)]
     kept = [_kept(shape, config.lora, one, device, each) for one in batches]
     # Before the first batch the file's largest matrix lies beside what it becomes.
@@ -195,13 +197,14 @@ def batch(config: Config, length: int) -> Batch:
 def work(shape: Shape, config: Config) -> float:
     """Operations for a token: through all layers, and back through those that learn.
 
-    The frozen weights get no gradient of their own, so the way back costs as much as the way there.
+    Frozen weights get no gradient of their own, so the way back costs as much as the way there.
     """
     back = _layers(shape, config.lora) / shape.layers
     body = WAY * shape.layers * shape.of_a_layer * (1 + back)
     head = WAY * shape.words * 2 * (1.0 if shape.capped else SUPERVISED)
-    # The adapter: there, back, and its own gradient.
-    return body + head + 3 * WAY * trained(shape, config)
+    # An adapter: there, back, and its own gradient. Weights of the base have that alone.
+    own = 1 if config.method == "full" else 3
+    return body + head + own * WAY * trained(shape, config)
 
 
 def tokens(config: Config, lengths: Mapping[int, float]) -> float:

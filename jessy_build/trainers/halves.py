@@ -93,7 +93,9 @@ def _moves(config: Config, heard: Heard) -> Iterator[str]:
     if heard.fullest is None:
         yield "take a smaller base, since this one was not even loaded"
         return
-    if config.lora.rank > 1:
+    if config.method == "full":
+        yield f"lower train.lora.layers (now {config.lora.layers}), or write train.method: lora"
+    elif config.lora.rank > 1:
         yield f"lower train.lora.rank (now {config.lora.rank})"
     if heard.fullest.rows == 1:
         yield (

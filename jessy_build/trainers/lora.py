@@ -1,4 +1,4 @@
-"""Train a LoRA adapter with mlx-lm in a process of its own, which may die without us.
+"""Train an adapter, or the base itself, with mlx-lm in a process of its own, which may die alone.
 
 A run that was stopped, killed or cut off goes on from its last checkpoint in `job.work`, and ends
 with the same adapter, bit for bit, as one that never stopped.
@@ -28,7 +28,8 @@ class TrainJob:
     """Takes the checkpoint, the log and `metrics.jsonl`. The same folder again resumes."""
     config: Config
     save_seconds: float = 20.0
-    """Between two checkpoints; what a kill costs at most."""
+    """Between two checkpoints; what a kill costs at most. Longer where one takes over a second to
+    write: a twentieth of the time goes into them."""
     hosts: tuple[str, ...] = ()
     """Where its processes run, the first one on this machine (127.0.0.1). None: in one, here."""
 
@@ -115,9 +116,9 @@ class TrainingRun:
     peak_memory: int
     """Bytes; the largest resident size of the process."""
     trainable: int
-    """Numbers in the adapter."""
-    scale: float
-    """alpha / rank, as mlx-lm calls it."""
+    """Numbers that learned."""
+    scale: float | None
+    """alpha / rank, as mlx-lm calls it; None where no adapter was trained."""
     device: str
     dtype: str
     blas: str

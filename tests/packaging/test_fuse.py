@@ -65,19 +65,19 @@ def test_a_quantised_base_is_written_out_in_full(tiny_model: Path, tmp_path: Pat
 
 def test_an_adapter_that_changes_nothing_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "adapter", tiny_model, 0.0, KEYS)
-    with pytest.raises(StepError, match="the adapter changes nothing"):
+    with pytest.raises(StepError, match="what was trained changes nothing"):
         fuse(tiny_model, adapter, tmp_path / "out")
 
 
 def test_an_adapter_lost_in_rounding_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "adapter", tiny_model, 3e-4, KEYS)
-    with pytest.raises(StepError, match="fusing lost the adapter"):
+    with pytest.raises(StepError, match="fusing lost what was trained"):
         fuse(tiny_model, adapter, tmp_path / "out")
 
 
 def test_an_adapter_with_a_nan_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "adapter", tiny_model, float("nan"))
-    with pytest.raises(StepError, match="fusing lost the adapter"):
+    with pytest.raises(StepError, match="fusing lost what was trained"):
         fuse(tiny_model, adapter, tmp_path / "out")
 
 

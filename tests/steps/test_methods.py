@@ -9,7 +9,7 @@ from tests.steps.project import Project
 from tests.steps.test_build import ALL
 from tests.steps.test_real import evaluated
 
-METHODS = ["method: dora", "base_bits: 4"]
+METHODS = ["method: dora", "base_bits: 4", "method: full"]
 
 
 def build(project: Project, *words: str) -> Any:

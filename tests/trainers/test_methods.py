@@ -29,9 +29,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "dora": {"method": "dora"},
     "qlora": {"base_bits": 4},
     "qdora": {"method": "dora", "base_bits": 8},
+    "full": {"method": "full"},
 }
 HALVES = {"lora_a", "lora_b"}
-LEAVES = {"dora": {*HALVES, "m"}, "qlora": HALVES, "qdora": {*HALVES, "m"}}
+LEAVES = {"dora": {*HALVES, "m"}, "qlora": HALVES, "qdora": {*HALVES, "m"}, "full": {"weight"}}
 FAST = {
     # With what makes a resume hard: dropout, and an update of several batches.
     "lora": {"rank": 4, "alpha": 8, "dropout": 0.1},
@@ -136,6 +137,18 @@ def test_what_is_fused_is_the_packed_base_and_not_the_one_it_was_packed_from(
     assert mx.array_equal(fused["model.embed_tokens.weight"], whole["model.embed_tokens.weight"])
 
 
+def test_of_a_full_training_the_last_layers_alone_change(job: Made, tmp_path: Path) -> None:
+    asked = job("it", steps=2, method="full", lora={"layers": 1})
+    train(asked)
+    fuse(asked.base, asked.out, tmp_path / "fused")
+    fused: Any = mx.load(str(tmp_path / "fused/model.safetensors"))
+    whole: Any = mx.load(str(asked.base / "model.safetensors"))
+    changed = {n for n in whole if not mx.array_equal(whole[n], fused[n]).item()}
+    assert changed == {n for n in whole if n.startswith("model.layers.1.")}
+    # Norms too, whose own gradient is MLX's.
+    assert any("norm" in name for name in changed)
+
+
 def test_a_base_that_is_quantised_is_trained_as_it_is_and_packed_no_second_time(
     job: Made, tmp_path: Path
 ) -> None:
@@ -152,6 +165,8 @@ def test_a_base_that_is_quantised_is_trained_as_it_is_and_packed_no_second_time(
     assert fused.mean_error < 0.05 * fused.effect
     with pytest.raises(StepError, match="packs the weights of a base that is quantised already"):
         train(replace(job("twice", base_bits=4), base=small))
+    with pytest.raises(StepError, match="changes the weights of the base, and these are quantised"):
+        train(replace(job("full", method="full"), base=small))
 
 
 def test_a_base_whose_rows_cannot_be_packed_says_so(tmp_path: Path) -> None:
@@ -168,6 +183,11 @@ def test_a_base_whose_rows_cannot_be_packed_says_so(tmp_path: Path) -> None:
 def test_a_recipe_that_says_what_was_always_done_has_the_key_it_always_had() -> None:
     assert config().decisive() == config(method="lora").decisive()
     assert not {"method", "base_bits"} & config().decisive().keys()
+
+
+def test_what_a_full_training_does_not_read_is_no_part_of_its_key() -> None:
+    one, other = (config(method="full", lora={"rank": rank}).decisive() for rank in (4, 8))
+    assert one == other != config(method="full", lora={"layers": 1}).decisive()
 
 
 def test_another_method_is_another_training() -> None:

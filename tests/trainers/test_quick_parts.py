@@ -8,6 +8,7 @@ import pytest
 mx: Any = pytest.importorskip("mlx.core")
 nn: Any = pytest.importorskip("mlx.nn")
 gemma3_text: Any = pytest.importorskip("mlx_lm.models.gemma3_text")
+dora: Any = pytest.importorskip("mlx_lm.tuner.dora")
 lora: Any = pytest.importorskip("mlx_lm.tuner.lora")
 
 from jessy_build.trainers import _activations, _entropy, _linears, _norms  # noqa: E402
@@ -88,12 +89,40 @@ def test_lora_layers_agree() -> None:
         return layer(x)
 
     agree(
-        lambda x, a, b: _linears.low_rank(x, layer.linear.weight, a, b, layer.scale),
+        lambda x, a, b: _linears.low_rank(x, layer.linear, a, b, layer.scale),
         stock,
         x,
         layer.lora_a,
         layer.lora_b,
     )
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+def test_dora_layers_agree_packed_or_not(bits: int | None) -> None:
+    linear = nn.Linear(64, 40, bias=False)
+    if bits:
+        linear = nn.QuantizedLinear.from_linear(linear, 64, bits)
+    layer = dora.DoRALinear.from_base(linear, r=4, scale=1.5)
+    quick = _linears._turning(_linears._squares(linear))
+
+    def asked(call: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+        def forward(x: Any, a: Any, b: Any, m: Any) -> Any:
+            layer.lora_a, layer.lora_b, layer.m = a, b, m
+            return call(layer, x)
+
+        return forward
+
+    values = random(3, 5, 64), random(64, 4, seed=3), random(4, 40, seed=4), random(40, seed=5)
+    agree(asked(quick), asked(dora.DoRALinear.__call__), *values)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_packed_layers_agree(bias: bool) -> None:
+    stock = nn.QuantizedLinear(64, 40, bias=bias, bits=8)
+    quick = nn.QuantizedLinear(64, 40, bias=bias, bits=8)
+    quick.update(stock.parameters())
+    assert _linears.quicken(Holder(quick)) == 1
+    agree(quick, stock, random(3, 5, 64))
 
 
 class Holder(nn.Module):  # type: ignore[misc]
@@ -123,6 +152,10 @@ def test_both_kinds_of_norm_are_recognised_by_what_they_compute() -> None:
     plain.weight, less_one.weight = random(32, seed=5), random(32, seed=6)
     x = random(4, 32)
     expected = [plain(x), less_one(x)]
+    # One that learns has a gradient of its own.
+    assert [_norms.quicken(Holder(part)) for part in (plain, less_one)] == [0, 0]
+    for part in (plain, less_one):
+        part.freeze()
     assert [_norms.quicken(Holder(part)) for part in (plain, less_one)] == [1, 1]
     for part, value in zip((plain, less_one), expected, strict=True):
         assert mx.allclose(part(x), value, atol=CLOSE).item()
