@@ -27,7 +27,7 @@ pytest.importorskip("mlx.core")
 pytest.importorskip("mlx_lm")
 
 TWO = ("127.0.0.1", "127.0.0.1")
-NEAR = 1e-4
+NEAR = 1e-5
 """The largest part by which a loss of two processes may differ: sums in another order."""
 PLAIN = {
     # Batches of odd sizes, some of one row: then a process has none.
@@ -38,7 +38,7 @@ PLAIN = {
     "optimizer": {"learning_rate": 2e-3, "warmup_steps": 2, "weight_decay": 0.01},
     "loss": {"average": "row"},
 }
-HARD = {**PLAIN, "epochs": 3, "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}
+HARD = {**PLAIN, "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}
 
 
 def config(**fields: Any) -> Config:
@@ -351,7 +351,7 @@ def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
 def test_a_process_behind_ssh_trains_along_and_ends_with_its_parent(
     job: Callable[..., TrainJob], login: tuple[str, ...]
 ) -> None:
-    few = {**PLAIN, "epochs": 2}
+    few = {**PLAIN, "epochs": 5}
     asked = job("far", login, **few)
     far: list[psutil.Process] = []
 
