@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import models
 from run import HERE, keep
 from timing import table
 
@@ -31,8 +32,8 @@ def main() -> int:
     figures = {}
     # Beside the results, as the store lies beside a recipe: a temporary folder may be in memory.
     with tempfile.TemporaryDirectory(prefix="jessy-bench-", dir=HERE) as folder:
-        for name in ("Gemma 3 270M", "SmolLM2 135M"):
-            figures[name] = _measured(_base(name, Path(folder) / name), Path(folder))
+        for name in models.BASES:
+            figures[name] = _measured(models.base(name, Path(folder) / name), Path(folder))
     table(
         [(name, *(str(value) for value in found.values())) for name, found in figures.items()],
         ("base", *next(iter(figures.values()))),
@@ -113,22 +114,6 @@ def _dd(out: Path, size: int) -> float:
     return time.perf_counter() - began
 
 
-def _base(name: str, folder: Path) -> Path:
-    """As `convert` makes it; the file is fetched once, and kept in the user's cache."""
-    from jessy_build.chat import BUILTIN
-    from jessy_build.packaging import gguf_read
-
-    # This repository is installed in place, so its tests are at hand too.
-    from tests.real_models import GEMMA, GEMMA_SHA256, SMOLLM2, SMOLLM2_SHA256, fetched
-
-    if name.startswith("Gemma"):
-        kept, template = fetched("gemma", GEMMA, GEMMA_SHA256), BUILTIN["gemma"]
-    else:
-        kept, template = fetched("smollm2", SMOLLM2, SMOLLM2_SHA256), BUILTIN["chatml"]
-    gguf_read.convert(kept, folder, chat_template=template)
-    return folder
-
-
 def _read_once(base: Path) -> None:
     """A base has just been fetched or trained on, so it lies in the system's memory."""
     for file in base.iterdir():
@@ -139,9 +124,9 @@ def _read_once(base: Path) -> None:
 
 def _largest(base: Path) -> int:
     """Bytes of the largest tensor, as it is stored there."""
-    from jessy_build.packaging import safetensors_file
+    from jessy_build.packaging import mlx_weights, safetensors_file
 
-    tensors = safetensors_file.open_model(base).values()
+    tensors = mlx_weights.open_model(base).values()
     return max(math.prod(t.shape) * safetensors_file.WIDTHS[t.dtype] for t in tensors)
 
 

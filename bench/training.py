@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import models
 from run import HERE, keep
 
 ROWS = HERE.parent / "recipes" / "curated" / "smalltalk.jsonl"
@@ -27,7 +28,7 @@ def main() -> int:
         print(json.dumps(measured(Path(sys.argv[1]), int(sys.argv[2]))))
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        base = _base(Path(folder))
+        base = models.base(models.SMOLLM2, Path(folder) / "base")
         fast, slow = (_in_a_process(base, wish) for wish in STEPS)
     ratio = fast["tokens_per_second"] / slow["tokens_per_second"]
     keep(
@@ -46,18 +47,6 @@ def main() -> int:
     if ratio < AT_LEAST:
         print(f"  the BLAS makes training {ratio:.1f} times faster; {AT_LEAST:.0f} are expected")
     return int(ratio < AT_LEAST)
-
-
-def _base(folder: Path) -> Path:
-    """The English base as a model folder; fetched once, and kept in the user's cache."""
-    from jessy_build.packaging import gguf_read
-
-    # This repository is installed in place, so its tests are at hand too.
-    from tests.real_models import SMOLLM2, SMOLLM2_SHA256, fetched
-
-    kept = fetched("smollm2", SMOLLM2, SMOLLM2_SHA256)
-    gguf_read.convert(kept, folder / "base")
-    return folder / "base"
 
 
 def _in_a_process(base: Path, wish: str) -> dict[str, float]:

@@ -26,9 +26,10 @@ def pytest_configure() -> None:
 @pytest.fixture(autouse=True)
 def nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test reads or writes the user's store, keys or Ollama."""
-    users = ("JESSY_S", "JESSY_TRAIN_", "ANTHROPIC_", "OPENAI_")
-    for name in [name for name in os.environ if name.startswith(users)]:
+    theirs = ("JESSY_S", "JESSY_TRAIN_", "ANTHROPIC_", "OPENAI_", "WANDB_", "MLFLOW_")
+    for name in [name for name in os.environ if name.startswith(theirs)]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "offline")
     # A port that nothing listens on: tests that want an Ollama name their own.
     monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
     yield

@@ -24,7 +24,7 @@ LEAVES = {
 }
 CAPABILITIES = {
     *("teachers", "validators", "enhancers", "trainers", "packaging"),
-    *("runtimes", "evaluators", "bases", "reports", "sources", "parity"),
+    *("runtimes", "evaluators", "bases", "reports", "sources", "parity", "trackers"),
 }
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),

@@ -44,13 +44,15 @@ def max_usd_option(sub: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.steps import alone, builds, capped, closing, saved, training
+    from jessy_build.steps import alone, builds, capped, closing, saved, tracked, training
 
     planned = _planned(args)
     began = time.time_ns()
     workspaces = recipe.workspaces(args)
     alone.refuse(workspaces, args.until)
     training.refuse(workspaces, args.until)
+    for absent in tracked.missing(workspaces, args.until):
+        console.warn(absent.problem, absent.hint)
     budget = capped.budget(workspaces, args.max_usd)
     if len(workspaces) > 1:
         return _all(args, workspaces, budget, console)

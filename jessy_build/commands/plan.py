@@ -25,11 +25,13 @@ def options(sub: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: "Console") -> int:
-    from jessy_build.steps import alone, explain, training
+    from jessy_build.steps import alone, explain, tracked, training
 
     workspaces = recipe.workspaces(args)
     alone.refuse(workspaces, args.until)
     training.refuse(workspaces, args.until)
+    for absent in tracked.missing(workspaces, args.until):
+        console.warn(absent.problem, absent.hint)
     if len(workspaces) > 1:
         return _all(args, workspaces, console)
     workspace = workspaces[0]

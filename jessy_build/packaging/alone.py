@@ -9,11 +9,6 @@ from jessy_build.packaging import architectures
 
 def refusal(config: Mapping[str, Any], *, ollama: bool) -> str | None:
     """Why it cannot. `config` is the base's config.json, `ollama` whether it is deployed there."""
-    if config.get("quantization") or config.get("quantization_config"):
-        return (
-            "no GGUF holds quantised MLX weights as they are, and to others the adapter does not "
-            "belong"
-        )
     try:
         architecture = architectures.of_config(config)
     except StepError as error:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from jessy_build.diagnostics import StepError
-from jessy_build.packaging import architectures, gguf_write, rope, safetensors_file
+from jessy_build.packaging import architectures, gguf_write, mlx_weights, rope, safetensors_file
 from jessy_build.packaging.architectures import Architecture
 from jessy_build.packaging.gguf_write import Planned
+from jessy_build.packaging.mlx_weights import Tensor
 from jessy_build.packaging.safetensors_file import Stored
 
 LONGER = "train longer or with a higher learning rate"
@@ -39,7 +40,7 @@ def write(base: Path, adapter: Path, out: Path, *, name: str) -> None:
         architecture = architectures.of_config(config)
         pairs = _pairs(safetensors_file.table(adapter / "adapters.safetensors"))
         alpha = _alpha(settings, pairs)
-        tensors = list(_planned(pairs, safetensors_file.open_model(base), architecture, config))
+        tensors = list(_planned(pairs, mlx_weights.open_model(base), architecture, config))
     except (KeyError, TypeError, AttributeError) as error:
         raise StepError(f"{adapter} is no complete adapter: {error!r}") from error
     _must_change_something(pairs)
@@ -91,7 +92,7 @@ def _alpha(settings: Mapping[str, Any], pairs: Mapping[str, Pair]) -> float:
 
 def _planned(
     pairs: Mapping[str, Pair],
-    base: Mapping[str, Stored],
+    base: Mapping[str, Tensor],
     architecture: Architecture,
     config: Mapping[str, Any],
 ) -> Iterator[Planned]:
@@ -108,7 +109,7 @@ def _planned(
         yield Planned(f"{name}.lora_b", (rows, pair.rank), "f32", None, made=_turned(pair.b, order))
 
 
-def _must_lie_beside(weight: str, pair: Pair, base: Mapping[str, Stored]) -> None:
+def _must_lie_beside(weight: str, pair: Pair, base: Mapping[str, Tensor]) -> None:
     """llama.cpp knows adapters of projections: an embedding counts its rows another way, and one
     that is the output layer as well would be changed in one of its two places."""
     if not weight.startswith("model.layers."):

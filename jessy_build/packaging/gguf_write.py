@@ -19,9 +19,9 @@ import pydantic_core
 
 from jessy_build.chat import Chat
 from jessy_build.diagnostics import MissingPackage, StepError
-from jessy_build.packaging import architectures, rope, safetensors_file, vocabulary
+from jessy_build.packaging import architectures, mlx_weights, rope, vocabulary
 from jessy_build.packaging.architectures import Architecture
-from jessy_build.packaging.safetensors_file import Stored
+from jessy_build.packaging.mlx_weights import Tensor
 from jessy_build.packaging.vocabulary import Vocabulary
 
 FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
@@ -40,7 +40,7 @@ class Planned:
     name: str
     shape: tuple[int, ...]
     kind: str
-    stored: Stored | None
+    stored: Tensor | None
     made: Callable[[], Any] | None = None
     """Its values, where they lie in no file as the GGUF holds them."""
     order: Any | None = None
@@ -122,7 +122,7 @@ def _no_collecting() -> Iterator[None]:
 def _opened(model_dir: Path, kind: str, change: Callable[[Architecture], Architecture]) -> Model:
     config = read_json(model_dir / "config.json")
     architecture = change(architectures.of_config(config))
-    tensors = _planned(safetensors_file.open_model(model_dir), architecture, config, kind)
+    tensors = _planned(mlx_weights.open_model(model_dir), architecture, config, kind)
     rows = next((t.shape[0] for t in tensors if t.name == "token_embd.weight"), 0)
     if not rows:
         raise StepError(f"{model_dir} has no embedding weights")
@@ -167,7 +167,7 @@ def new(architecture: str) -> Any:
 
 
 def _planned(
-    tensors: Mapping[str, Stored], architecture: Architecture, config: Mapping[str, Any], kind: str
+    tensors: Mapping[str, Tensor], architecture: Architecture, config: Mapping[str, Any], kind: str
 ) -> list[Planned]:
     tied = bool(config.get("tie_word_embeddings", "lm_head.weight" not in tensors))
     planned = []

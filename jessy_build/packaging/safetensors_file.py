@@ -8,11 +8,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jessy_build.diagnostics import StepError
 
 WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}
+PACKED = {"U32": 4, "U8": 1}
+"""Of quantised MLX models: no numbers by themselves."""
+WORDS = {"F32": "float32", "F16": "float16", "BF16": "uint16", "U32": "uint32", "U8": "uint8"}
+"""What NumPy calls them; it has no BF16."""
 BLOCK_VALUES = 1 << 22
 HEADER_LIMIT = 100_000_000
 
@@ -35,14 +40,19 @@ class Stored:
 
         return np.concatenate(list(self.blocks())).reshape(self.shape)
 
-    def blocks(self, order: Any | None = None) -> Iterator[Any]:
-        """Blocks of whole rows, in `order` when given; F16 stays F16, the rest becomes F32."""
+    def blocks(self, order: Any | None = None, each: int | None = None) -> Iterator[Any]:
+        """Blocks of whole rows, in `order` when given, of `each` many; BF16 becomes F32."""
         import numpy as np
 
-        word = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}[self.dtype]
         shape = (self.rows, self.shape[-1])
-        data: Any = np.memmap(self.file, dtype=word, mode="r", offset=self.offset, shape=shape)
-        step = max(1, BLOCK_VALUES // shape[1])
+        data: Any = np.memmap(
+            self.file,
+            dtype=getattr(np, WORDS[self.dtype]),
+            mode="r",
+            offset=self.offset,
+            shape=shape,
+        )
+        step = each or max(1, BLOCK_VALUES // shape[1])
         for start in range(0, shape[0], step):
             block = (
                 data[start : start + step] if order is None else data[order[start : start + step]]
@@ -52,28 +62,8 @@ class Stored:
             yield np.asarray(block)
 
 
-def open_model(folder: Path) -> dict[str, Stored]:
-    """Every tensor of a model folder, from one file or from the shards that an index names."""
-    index = folder / "model.safetensors.index.json"
-    single = folder / "model.safetensors"
-    if single.is_file():
-        return table(single)
-    if not index.is_file():
-        raise StepError(f"{folder} holds no model.safetensors")
-    try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise StepError(f"{index} is no index of safetensors shards") from None
-    if any(Path(name).name != name for name in names):
-        raise StepError(f"{index} names a shard outside its own folder")
-    tensors: dict[str, Stored] = {}
-    for name in names:
-        tensors |= table(folder / name)
-    return tensors
-
-
-def table(path: Path) -> dict[str, Stored]:
-    """Every tensor of one file."""
+def table(path: Path, also: Mapping[str, int] = MappingProxyType({})) -> dict[str, Stored]:
+    """Every tensor of one file. Other kinds than floats, and those in `also`, are refused."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -85,18 +75,18 @@ def table(path: Path) -> dict[str, Stored]:
         raise StepError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError:
         raise StepError(f"{path} is no safetensors file: its header makes no sense") from None
-    tensors = {}
+    tensors, widths = {}, {**WIDTHS, **also}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
         dtype, shape = entry["dtype"], tuple(entry["shape"]) or (1,)
-        if dtype not in WIDTHS:
+        if dtype not in widths:
             raise StepError(
                 f"{path}: tensor '{name}' is {dtype}; F32, F16 and BF16 can be packaged",
-                hint="a quantised MLX model must be fused with its weights dequantised",
+                hint="choose a base whose weights are floats, or quantised as MLX does it",
             )
         begin, end = entry["data_offsets"]
-        if end - begin != math.prod(shape) * WIDTHS[dtype] or 8 + length + end > size:
+        if end - begin != math.prod(shape) * widths[dtype] or 8 + length + end > size:
             raise StepError(f"{path}: tensor '{name}' does not fit into the file (cut off?)")
         tensors[name] = Stored(path, dtype, shape, 8 + length + begin)
     return tensors

@@ -91,6 +91,8 @@ class Files:
     base_path: Found | None = None
     env_file: Path | None = None
     """Where the name of the live model is written."""
+    tracked: dict[str, Path] = field(default_factory=dict)
+    """Where services that follow a training put files, as far as the recipe says so."""
     digests: dict[str, str] = field(default_factory=dict)
     named: set[Path] = field(default_factory=set)
     """Every file as it is named, which may be a link to one of `digests`."""
@@ -145,6 +147,7 @@ def open_all(recipe: Recipe, root: Node, merged: Merged, ground: Ground) -> File
     _open_base(files)
     _open_evaluation(files)
     _place_env_file(files)
+    _place_tracked(files)
     return files
 
 
@@ -402,6 +405,25 @@ def _place_env_file(files: Files) -> None:
         files.problems.append(told)
         return
     files.env_file = found.path
+
+
+def _place_tracked(files: Files) -> None:
+    track = files.recipe.train.track
+    if track and track.tensorboard and track.tensorboard.folder is not None:
+        _place(files, ("tensorboard", "folder"), track.tensorboard.folder, "folder")
+    if track and track.mlflow and track.mlflow.file is not None:
+        _place(files, ("mlflow", "uri"), track.mlflow.file, "file")
+
+
+def _place(files: Files, field: tuple[str, str], text: str, want: str) -> None:
+    place = ("train", "track", *field)
+    span = files.span(place)
+    try:
+        found = paths.to_write(text, files.folder(span), files.ground, want=want)
+    except PathProblem as refusal:
+        files.problems.append(merge.diagnostic(refusal, span, ".".join(place)))
+        return
+    files.tracked[field[0]] = found.path.resolve()
 
 
 ENV = "a file that other programs read, such as .env"

@@ -31,9 +31,6 @@ LATER: Mapping[str, Later] = {
         "take a base out of an Ollama server",
         "name the file itself, as gguf:./model.gguf, or its repository, as hf:org/name",
     ),
-    "train.track": Later(
-        "report a training to a service", "the loss curve is in report.html, and in --json"
-    ),
     "evaluate.compare_with": Later(
         "compare with anything but the base", "read both reports beside each other"
     ),

@@ -2,7 +2,8 @@
 
 The lines under each field are its documentation: editors show them out of the JSON schema, and
 docs/recipe.md is made of them. What the language knows and nothing does yet is listed in `later`;
-such a field is kept out of every dump (`exclude`), so that none is part of a key.
+such a field is kept out of every dump (`exclude`), so that none is part of a key. So is what only
+surrounds a build: budget, pools, store, and who follows a training.
 """
 
 import json
@@ -16,6 +17,7 @@ from jessy_build.enhancers import Config as Enhancer
 from jessy_build.packaging import config as serving
 from jessy_build.sources.config import Sources
 from jessy_build.teachers import Config as Teacher
+from jessy_build.trackers import Config as Track
 from jessy_build.trainers import config as training
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
@@ -394,25 +396,11 @@ class Gate(Config):
     """The figure of this model will do as well."""
 
 
-class Wandb(Config):
-    """Weights & Biases."""
-
-    project: Text
-    """The project that runs are listed under."""
-
-
-class Track(Config):
-    """Services that follow a training."""
-
-    wandb: Wandb | None = None
-    """Weights & Biases."""
-
-
 class Train(training.Config):
     """How the adapter is trained."""
 
     track: Track | None = Field(default=None, exclude=True)
-    """Services that follow the training."""
+    """Services that are told of the training while it goes on."""
 
 
 class Export(Config):

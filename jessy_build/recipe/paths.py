@@ -89,13 +89,17 @@ def resolve(text: str, folder: Folder, ground: Ground, *, want: str = "file") ->
     )
 
 
-def to_write(text: str, folder: Folder, ground: Ground) -> Found:
-    """A plain file, or a place where one can be made: PathProblem unless its folder is there."""
+def to_write(text: str, folder: Folder, ground: Ground, *, want: str = "file") -> Found:
+    """A plain file, or a place where one can be made: PathProblem unless its folder is there.
+
+    A folder, with `want`, is made with those above it.
+    """
     found = _inside(text, folder, ground)
     try:
-        if found.path.exists() and not found.path.is_file():
-            raise PathProblem(MISSING, f"'{text}' is not a file", expected="a file")
-        if not found.path.parent.is_dir():
+        is_there = found.path.is_dir() if want == "folder" else found.path.is_file()
+        if found.path.exists() and not is_there:
+            raise PathProblem(MISSING, f"'{text}' is not a {want}", expected=f"a {want}")
+        if want == "file" and not found.path.parent.is_dir():
             raise PathProblem(
                 MISSING,
                 f"there is no folder for '{text}'",

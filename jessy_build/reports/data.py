@@ -76,6 +76,8 @@ class Training:
     expected_memory: int | None = None
     """What was said of it before, from the base's shape."""
     tokens_per_second: float | None = None
+    halved: str = ""
+    """One sentence, where memory ran out and training went on with half batches."""
     processes: int = 1
     """That trained together."""
 

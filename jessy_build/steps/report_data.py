@@ -7,6 +7,7 @@ from typing import Any
 from jessy_build.engine.kind import Job
 from jessy_build.engine.ledger import Artifact
 from jessy_build.reports import data
+from jessy_build.trainers import halves
 
 
 def of(job: Job) -> data.ReportData:
@@ -93,12 +94,19 @@ def _training(
         curve=tuple(_curve(trained)),
         best_step=trained["best"]["step"],
         seconds=seconds,
-        settings=tuple(_flat(config)),
+        settings=(*_flat(config), *_followed(trained)),
         peak_memory=trained["peak_memory"],
         expected_memory=trained.get("estimate", {}).get("memory"),
         tokens_per_second=trained["tokens_per_second"],
+        halved=halves.in_words(trained["halved"]) if trained.get("halved") else "",
         processes=trained.get("processes", 1),
     )
+
+
+def _followed(trained: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where the curve is to be seen besides, or why it is not."""
+    services = trained.get("tracked", {})
+    return [(f"track.{kind}", said["problem"] or said["where"]) for kind, said in services.items()]
 
 
 def _curve(trained: Mapping[str, Any]) -> list[data.Point]:

@@ -94,7 +94,7 @@ def this(settings: Settings) -> Machine:
 
 def of(workspace: "Workspace", decisions: Mapping[str, Decision], step: Step) -> Training:
     """Of the train step of a plan."""
-    config: Config = step.payload
+    config: Config = step.payload.config
     on = this(workspace.settings)
     found = shape(workspace, decisions)
     rows = rows_ahead.made(decisions.get("assemble"), workspace.store) or workspace.rows_ahead
@@ -210,7 +210,8 @@ def _measured(
     tokens = estimate.tokens(config, {round(each): count}) if count else 0.0
     around = max(earlier.seconds - facts["seconds"], 0)
     seconds = around + tokens / facts["tokens_per_second"] * _looking(facts)
-    alike = all(now[name] == then.get(name) for name in SAME)
+    # With half batches it took less than the recipe's own would have.
+    alike = not facts.get("halved") and all(now[name] == then.get(name) for name in SAME)
     measured = facts["peak_memory"] * on.beside
     memory = measured if alike or known.memory is None else known.memory
     return replace(
@@ -255,7 +256,7 @@ def _problems(workspace: "Workspace", until: str | None) -> Iterator[Diagnostic]
         return
     known = of(workspace, decisions, step)
     # What computing layers twice saves on a GPU was never measured.
-    if known.fits is False and not (step.payload.grad_checkpoint and here.device() != "cpu"):
+    if known.fits is False and not (step.payload.config.grad_checkpoint and here.device() != "cpu"):
         yield _no_room(workspace, step, known)
 
 
@@ -270,7 +271,7 @@ def _no_room(workspace: "Workspace", step: Step, known: Training) -> Diagnostic:
         f"{units.size(known.machine)}",
         expected=f"at most {units.size(known.machine)}",
         got=in_parts(known),
-        hint=_smaller(known, step.payload),
+        hint=_smaller(known, step.payload.config),
     )
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Any
 
@@ -196,6 +196,19 @@ def _epoch(
             read += len(members)
             batches.append(Batch(members, epoch, accumulation / total, epoch + read / every))
     return batches
+
+
+def cut(batch: Batch, pieces: int) -> list[Batch]:
+    """The same rows in several batches, of which an update then reads as many times more."""
+    share = batch.share * pieces
+    return [replace(batch, rows=some, share=share) for some in divide(batch.rows, pieces)]
+
+
+def divide(rows: tuple[int, ...], pieces: int) -> list[tuple[int, ...]]:
+    """Neighbours stay together, since they are of similar lengths. The last piece takes the fewest:
+    the longest mostly stand there. Where rows are few, it has none."""
+    size = -(-len(rows) // pieces)
+    return [rows[size * n : size * (n + 1)] for n in range(pieces)]
 
 
 def weight(row: Row, average: str) -> float:

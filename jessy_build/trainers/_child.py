@@ -32,7 +32,7 @@ def main() -> None:
     order = json.loads(sys.stdin.buffer.readline() or b"null")
     if order is None:
         return
-    session = Session(_job(order), say)
+    session = Session(_job(order), say, order["pieces"])
     threading.Thread(target=_watch, args=(session,), daemon=True).start()
     _end(session.run, say)
 
@@ -52,7 +52,7 @@ def _one_of_several(file: Path, say: Callable[..., None]) -> NoReturn:
 
     def run() -> None:
         ranks = _ranks.join(order["hosts"])
-        session = Session(_job(order), say, ranks)
+        session = Session(_job(order), say, order["pieces"], ranks)
         sessions.append(session)
         if ranks.here:
             threading.Thread(target=_hold, args=(held, sessions), daemon=True).start()
@@ -74,10 +74,13 @@ def _end(run: Callable[[], None], say: Callable[..., None]) -> NoReturn:
         )
         say("failed", problem=missing.problem, hint=missing.hint)
     except BaseException as problem:
-        if str(problem).startswith(_ranks.LOST):
-            time.sleep(ENDED_SECONDS)
-        traceback.print_exc()
-        os._exit(1)
+        try:
+            if str(problem).startswith(_ranks.LOST):
+                time.sleep(ENDED_SECONDS)
+            traceback.print_exc()
+        finally:
+            # Also when there is no memory left to say so.
+            os._exit(1)
     # Threads of a BLAS may take their time to end; nothing is left to write.
     os._exit(0)
 

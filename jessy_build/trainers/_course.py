@@ -8,6 +8,7 @@ from jessy_build.trainers import _batches
 from jessy_build.trainers._batches import Batch, Held, Sizes
 from jessy_build.trainers._rows import Row
 from jessy_build.trainers.config import Config, Phase
+from jessy_build.trainers.halves import Fullest
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,23 @@ def course(rows: Sequence[Row], config: Config) -> Course:
         stretches.append(Stretch(begin, len(more) // config.grad_accumulation, rate, phase))
         batches += more
     return Course(tuple(batches), tuple(stretches), config.grad_accumulation)
+
+
+def cut(course: Course, pieces: int) -> Course:
+    """The same updates, of so many times more batches."""
+    batches = tuple(piece for batch in course.batches for piece in _batches.cut(batch, pieces))
+    return replace(course, batches=batches, accumulation=course.accumulation * pieces)
+
+
+def fullest(course: Course, rows: Sequence[Row]) -> Fullest:
+    """The batch that takes the most memory."""
+
+    def size(batch: Batch) -> int:
+        return len(batch.rows) * max((len(rows[i]) for i in batch.rows), default=0)
+
+    members = max(course.batches, key=size).rows
+    longest = max((rows[i] for i in members), key=len)
+    return Fullest(len(members), longest.id, len(longest.tokens))
 
 
 def _batches_of(

@@ -15,17 +15,15 @@ from typing import IO, Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.hosts import HERE
-from jessy_build.trainers import _launch, _ranks
+from jessy_build.trainers import _death, _launch, _ranks
+from jessy_build.trainers._death import Before
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.2
 STOP_SECONDS = 15.0
 """For writing the checkpoint. Normally it takes less than two."""
-OUT_OF_MEMORY = ("memoryerror", "bad_alloc", "insufficient memory", "out of memory", "[malloc]")
-LESS_MEMORY = "lower train.batch_tokens or train.batch_size, or close other programs; "
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 OURS = (*BLAS_THREADS, "PYTHONPATH", "HF_HUB_OFFLINE", "TRANSFORMERS_VERBOSITY")
-RESUMES = "the next build goes on from the last checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +31,10 @@ class Child:
     process: "subprocess.Popen[str]"
     log: Path
     lines: "queue.Queue[str | None]"
+    before: Before
     hosts: Sequence[str] = ()
     leash: IO[str] | None = None
     """The order of several; alone, a child has it from its input."""
-    known: int = 0
-    """Bytes that the log had before it began."""
 
     def listen(self, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """What the child says, until it has ended. A child that failed raises StepError."""
@@ -72,12 +69,12 @@ class Child:
             if code == _launch.NO_LOGIN and rank not in here and self.hosts[rank] != HERE:
                 raise _launch.no_login(self.hosts[rank], self.log)
         if code:
-            raise _died(code, self.log, who)
+            raise _death.cause(code, self.log, self.before, who)
 
     def _first_to_end(self) -> tuple[int, int] | None:
         if self.leash is None:
             return None
-        said = self.log.read_bytes()[self.known :]
+        said = self.log.read_bytes()[self.before.log :]
         return _launch.first_to_end(said.decode("utf-8", "replace"))
 
     def _hush(self) -> None:
@@ -110,6 +107,7 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
     """The child keeps an eye on its input: when it ends, its parent is gone, however it died."""
     work.mkdir(parents=True, exist_ok=True)
     log = work / "train.log"
+    before = _death.before(log)
     env, hosts = _environment(), order["hosts"]
     words = [sys.executable, *_launch.PROGRAM]
     if hosts:
@@ -117,7 +115,6 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
         env["TMPDIR"] = str(work)
     leash = _launch.leash(order, work) if hosts else None
     with log.open("ab") as errors:
-        known = errors.tell()
         process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
@@ -129,7 +126,7 @@ def start(order: dict[str, Any], work: Path) -> Iterator[Child]:
             # Ctrl-C in the terminal is the parent's to hear; it then asks the child to stop.
             start_new_session=True,
         )
-    child = Child(process, log, queue.Queue(), hosts, leash, known)
+    child = Child(process, log, queue.Queue(), before, hosts, leash)
     assert process.stdin and process.stdout
     reader = threading.Thread(target=_read, args=(process.stdout, child.lines), daemon=True)
     reader.start()
@@ -182,26 +179,3 @@ def _environment() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_VERBOSITY": "error",
     }
-
-
-def _died(code: int, log: Path, who: str = "the training process") -> StepError:
-    last = _last_line(log)
-    if code == -signal.SIGKILL:
-        return StepError(
-            f"{who} was killed from outside; mostly that is the system, short of memory",
-            hint=LESS_MEMORY + RESUMES,
-            log=log,
-        )
-    if any(word in last.lower() for word in OUT_OF_MEMORY):
-        return StepError(f"training ran out of memory: {last}", hint=LESS_MEMORY + RESUMES, log=log)
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return StepError(
-        f"{who} ended {how}{': ' + last if last else ''}",
-        hint=f"its log has the rest; {RESUMES}",
-        log=log,
-    )
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if not _launch.NOISE.search(line)), "")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from jessy_build import digest
@@ -22,6 +23,7 @@ from jessy_build.trainers import (
     _optimizer,
     _result,
     _rows,
+    _utilization,
     metrics,
 )
 from jessy_build.trainers._checkpoint import Checkpoint
@@ -39,8 +41,12 @@ class _Enough(Exception):
 class Session:
     """Holds the arrays while mlx-lm's loop runs, and hears from it after every update."""
 
-    def __init__(self, job: TrainJob, say: Callable[..., None], ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self, job: TrainJob, say: Callable[..., None], pieces: int, ranks: Ranks = ALONE
+    ) -> None:
         self.job = job
+        self.pieces = pieces
+        """Into so many each batch is cut, one going through the model after the other."""
         self.ranks = ranks
         self.config = job.config
         self.say = say
@@ -73,6 +79,8 @@ class Session:
             done=self.begun,
             total=self.updates,
             text=f"{len(self.rows)} rows, {self.learner.dtype}, {self.learner.blas}",
+            fullest=asdict(_course.fullest(self.course, self.rows)),
+            device=self.learner.device,
         )
         if self.begun < self.updates and not self._is_over(self.begun):
             self._train()
@@ -101,7 +109,7 @@ class Session:
         if not self.rows:
             raise StepError("the data set has no rows to train on", hint="see the assemble step")
         self.sizes = _batches.Sizes(self.config.batch_size, self.config.batch_tokens)
-        self.course = _course.course(self.rows, self.config)
+        self.course = _course.cut(_course.course(self.rows, self.config), self.pieces)
         self.updates = self.course.updates
 
     def _job_name(self) -> str:
@@ -138,7 +146,7 @@ class Session:
     def _train(self) -> None:
         from mlx_lm.tuner.trainer import TrainingArgs, train
 
-        accumulation = self.config.grad_accumulation
+        accumulation = self.course.accumulation
         if self.begun == 0:
             self._validate(0)
         # What was loaded stays; the collector need not look at it again in every step.
@@ -165,7 +173,7 @@ class Session:
 
     def _arrays(self, **_: Any) -> Iterator[tuple[Any, Any]]:
         """Stands in for mlx-lm's batches, and begins where an earlier attempt ended."""
-        begun = self.begun * self.config.grad_accumulation
+        begun = self.begun * self.course.accumulation
         for place, batch in enumerate(self.course.batches[begun:], begun):
             self.ranks.stir(self.config.seed, place)
             # mlx-lm averages over the ranks what shall be a sum over all rows.
@@ -183,7 +191,7 @@ class Session:
 
     def on_train_loss_report(self, told: dict[str, Any]) -> None:
         """Called by mlx-lm after each update."""
-        step = self.begun + told["iteration"] // self.config.grad_accumulation
+        step = self.begun + told["iteration"] // self.course.accumulation
         took = time.perf_counter() - self.clock
         self.history.busy += took
         self.history.seconds += took
@@ -195,6 +203,7 @@ class Session:
             float(told["learning_rate"]),
             tokens_per_second=self.history.speed,
             memory=_result.memory(),
+            gpu_utilization=None if self.learner.device == "cpu" else _utilization.percent(),
             seconds=self.history.seconds,
         )
         self.history.curve.append(point)
@@ -276,7 +285,8 @@ class Session:
         lengths = [len(row) for row in rows]
         self.learner.model.eval()
         loss = 0.0
-        for members in _batches.group(lengths, self.sizes, self.config.seed, 0):
+        groups = _batches.group(lengths, self.sizes, self.config.seed, 0)
+        for members in filter(None, chain(*(_batches.divide(g, self.pieces) for g in groups))):
             mine = self.ranks.cut(members)[self.ranks.rank]
             parts = self._pack([rows[i] for i in mine], 1.0)
             summed, _ = self.learner.asking(self.learner.model, *_batches.as_arrays(parts))

@@ -5,13 +5,15 @@ with the same adapter, bit for bit, as one that never stopped.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _process
+from jessy_build.trainers import _process, halves
+from jessy_build.trainers._death import OutOfMemory
 from jessy_build.trainers.config import Config
+from jessy_build.trainers.halves import Fullest, Halved, Heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Point:
     """So far."""
     memory: int = field(default=0, compare=False)
     """Bytes that the process holds at this moment."""
+    gpu_utilization: int | None = field(default=None, compare=False)
+    """Percent, where the platform says so."""
     seconds: float = field(default=0.0, compare=False)
     """Of training and validation so far, all attempts together."""
 
@@ -119,39 +123,69 @@ class TrainingRun:
     blas: str
     resumed: int | None
     """The step an earlier attempt had reached."""
+    halved: Halved | None = None
+    """Where memory ran out, if it did."""
     processes: int = 1
     """That trained together."""
 
 
 def train(
-    job: TrainJob, emit: Callable[[Progress], None], cancelled: Callable[[], bool]
+    job: TrainJob,
+    emit: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+    note: Callable[[str], None] = lambda _: None,
 ) -> TrainingRun:
-    """Raises KeyboardInterrupt after Ctrl-C or once `cancelled()` says so; the step is saved."""
-    total = 0
-    with _process.start(_order(job), job.work) as child:
+    """Raises KeyboardInterrupt after Ctrl-C or once `cancelled()` says so; the step is saved.
+
+    Out of memory, it goes on with half batches, once, and says so to `note`.
+    """
+    halved = halves.kept(job.work, job.config)
+    while True:
+        heard = Heard()
+        try:
+            return _attempt(job, emit, cancelled, halved, heard)
+        except OutOfMemory as died:
+            if halved or not halves.may_help(heard):
+                raise halves.given_up(died, job.config, heard, halved) from None
+        halved = halves.keep(job.work, job.config, heard.done)
+        note(halves.in_words(asdict(halved)))
+
+
+def _attempt(
+    job: TrainJob,
+    emit: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+    halved: Halved | None,
+    heard: Heard,
+) -> TrainingRun:
+    with _process.start(_order(job, halved), job.work) as child:
         for said in child.listen(cancelled):
             match said.pop("event"):
                 case "started":
-                    total = said["total"]
-                    emit(Progress(said["done"], total, text=said["text"]))
+                    heard.total = said["total"]
+                    heard.fullest, heard.device = Fullest(**said["fullest"]), said["device"]
+                    text = said["text"]
                 case "step":
-                    emit(Progress(said["done"], total, text=_line(said)))
+                    text = _line(said)
                 case "validated":
-                    emit(Progress(said["done"], total, text=f"validation loss {said['loss']:.2f}"))
-                case "finished":
-                    return _run(said)
+                    text = f"validation loss {said['loss']:.2f}"
+                case _:
+                    return _run(said, halved)
+            heard.done = said["done"]
+            emit(Progress(heard.done, heard.total, text=text))
     raise StepError(
         "the training process ended without a result", hint="build again", log=child.log
     )
 
 
-def _order(job: TrainJob) -> dict[str, Any]:
+def _order(job: TrainJob, halved: Halved | None) -> dict[str, Any]:
     paths = {name: str(getattr(job, name)) for name in ("base", "dataset", "out", "work")}
     config = job.config.model_dump(mode="json")
     return {
         **paths,
         "config": config,
         "save_seconds": job.save_seconds,
+        "pieces": halves.PIECES if halved else 1,
         "hosts": list(job.hosts),
     }
 
@@ -160,7 +194,7 @@ def _line(said: dict[str, Any]) -> str:
     return f"loss {said['loss']:.2f} · {said['tokens_per_second']:.0f} tok/s"
 
 
-def _run(said: dict[str, Any]) -> TrainingRun:
+def _run(said: dict[str, Any], halved: Halved | None) -> TrainingRun:
     return TrainingRun(
         **{
             **said,
@@ -168,5 +202,6 @@ def _run(said: dict[str, Any]) -> TrainingRun:
             "validation": tuple(Validation(**point) for point in said["validation"]),
             "phases": tuple(PhaseEnd(**phase) for phase in said["phases"]),
             "best": Best(**said["best"]),
+            "halved": halved,
         }
     )

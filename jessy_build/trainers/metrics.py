@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import IO, Any
 
 NAME = "metrics.jsonl"
-REPORT = ("step", "epoch", "loss", "learning_rate", "tokens_per_second", "memory", "seconds")
+REPORT = (
+    *("step", "epoch", "loss", "learning_rate", "tokens_per_second"),
+    *("memory", "gpu_utilization", "seconds"),
+)
 LOOK = {"step": "step", "epoch": "epoch", "loss": "valid_loss", "seconds": "seconds"}
 """Of a validation → what it is called in its line."""
 
 
 def report(point: Mapping[str, Any]) -> str:
-    return _line({name: point[name] for name in REPORT if name in point})
+    return _line({name: point[name] for name in REPORT if point.get(name) is not None})
 
 
 def look(validation: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Base and adapter become one model; an adapter that gets lost on the way is noticed."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ pytest.importorskip("mlx_lm")
 from jessy_build.diagnostics import StepError  # noqa: E402
 from jessy_build.packaging.fuse import fuse  # noqa: E402
 from tests.packaging.adapters import write_adapter  # noqa: E402
+from tests.packaging.quantised import quantised  # noqa: E402
 
 KEYS = ["self_attn.q_proj", "mlp.down_proj"]
 
@@ -48,13 +48,7 @@ def test_the_folder_holds_what_the_next_steps_count_on(tiny_model: Path, tmp_pat
 
 
 def test_a_quantised_base_is_written_out_in_full(tiny_model: Path, tmp_path: Path) -> None:
-    from mlx_lm.utils import load_model, quantize_model, save_model
-
-    model, config = load_model(tiny_model)
-    model, config = quantize_model(model, config, group_size=32, bits=4)
-    small = Path(shutil.copytree(tiny_model, tmp_path / "small"))
-    save_model(small, model)
-    (small / "config.json").write_text(json.dumps(config))
+    small = quantised(tiny_model, tmp_path / "small", group_size=32, bits=4)
     adapter = write_adapter(tmp_path / "adapter", small, 0.05, KEYS)
     measured = fuse(small, adapter, tmp_path / "out")
     assert measured.mean_error < 0.05 * measured.effect

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jessy_build.chat import Chat
-from jessy_build.packaging import gguf_read, gguf_write, rope, safetensors_file
+from jessy_build.packaging import gguf_read, gguf_write, mlx_weights, rope
 from jessy_build.packaging.gguf_file import open_gguf
 from tests.packaging.llama_server import LlamaServer, serving
 from tests.packaging.parity import greedy_differences
@@ -91,7 +91,7 @@ def test_the_gguf_converts_back_to_the_same_model(family: Family, tmp_path: Path
     import numpy as np
 
     gguf_read.convert(family.gguf, tmp_path)
-    before, after = (safetensors_file.open_model(p) for p in (family.folder, tmp_path))
+    before, after = (mlx_weights.open_model(p) for p in (family.folder, tmp_path))
     assert before.keys() == after.keys()
     for name in before:
         ours, theirs = (np.concatenate(list(m[name].blocks())) for m in (before, after))

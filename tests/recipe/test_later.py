@@ -17,7 +17,6 @@ PACKAGE = Path(jessy_build.__file__).parent
 WRITTEN = {
     # Each line of the table, as somebody would write it into a recipe that is right.
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
-    "train.track": "train.track={wandb: {project: jessy}}",
     "export.kind=adapter": "export.kind=adapter",
     "evaluate.compare_with": "evaluate={prompts: [x], compare_with: [base, previous]}",
     "evaluate.suites": "evaluate={prompts: [x], suites: [a.yaml]}",

@@ -134,6 +134,7 @@ def finished_build() -> ReportData:
             ),
             peak_memory=2_140_000_000,
             tokens_per_second=168.2,
+            halved="out of memory after step 12: went on with half batches",
         ),
         comparisons=tuple(comparison(*row) for row in ASKED),
         steps=(

@@ -201,3 +201,10 @@ def test_what_was_rejected_stands_by_rule_with_the_warnings(finished: ReportData
     clean = replace(finished.dataset, rejected=0, by_rule=(), warnings=())
     clear = html.render(replace(finished, dataset=clean))
     assert "rejected" not in clear and "warned" not in clear
+
+
+def test_a_want_of_memory_in_training_is_told_where_there_was_one(finished: ReportData) -> None:
+    words = "Out of memory after step 12: went on with half batches."
+    assert words in html.render(finished)
+    calm = replace(finished, training=replace(finished.training, halved=""))
+    assert "memory after" not in html.render(calm)

@@ -141,15 +141,6 @@ def test_a_base_of_a_hub_is_refused_before_it_is_trained(tmp_path: Path) -> None
             assert known.code == 2 and "error[R260]" in known.err and known.ran == []
 
 
-def test_a_base_of_quantised_weights_is_refused_by_check(tmp_path: Path, tiny_model: Path) -> None:
-    project = alone(tmp_path / "p", tiny_model)
-    file = project.root / "base/config.json"
-    said = {**json.loads(file.read_text()), "quantization": {"bits": 4, "group_size": 64}}
-    file.write_text(json.dumps(said))
-    done = project.run("check", "recipe.yaml")
-    assert done.code == 2 and "quantised MLX weights" in done.err
-
-
 @pytest.mark.real
 def test_smollm2_speaks_as_trained_with_its_adapter_on_top(
     tmp_path: Path, real_bases: RealBases, server: str

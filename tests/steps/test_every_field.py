@@ -434,6 +434,9 @@ ELSEWHERE = frozenset(
         ),
         # In `test_parts` and `test_asked_before`.
         *("model.Category.answer", "model.Category.round"),
+        # In `test_tracked`.
+        *("wandb.Config.project", "wandb.Config.entity", "tensorboard.Config.folder"),
+        *("mlflow.Config.uri", "mlflow.Config.experiment"),
         # In `test_mlx_teacher`.
         *("mlx.Config.model", "mlx.Config.revision", "mlx.Config.chat_template"),
         *("mlx.Config.temperature", "mlx.Config.max_tokens"),

@@ -1,13 +1,16 @@
 """The world says no: one clear message each, nothing lost, and the next build goes on."""
 
+import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.required import missing
-from tests.steps.project import Project
+from tests.steps.project import REPOSITORY, Project
+from tests.trainers import limited
 
 
 def test_a_base_with_another_hash_is_refused_and_nothing_of_it_is_kept(
@@ -121,3 +124,37 @@ def test_a_damaged_base_in_the_store_is_named_and_mended(tmp_path: Path, tiny_mo
     assert "was damaged" in plan.out
     done = project.run("build", "recipe.yaml", "--until", "gguf")
     assert done.code == 0 and "fetch" in done.ran
+
+
+def test_a_training_that_runs_out_of_memory_goes_on_and_everything_says_so(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    project = Project.make(tmp_path / "p", tiny_model)
+    limited.limit(tmp_path, rows=2, spared=3)
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
+    built = project.run("build", "recipe.yaml", PYTHONPATH=path)
+    assert built.code == 0, built.err
+    said = "went on with half batches and twice the accumulation (1 → 2)"
+    (note,) = (line for line in built.out.splitlines() if said in line)
+    assert note.split()[:2] == ["train", "note"]
+    (done,) = (line for line in built.out.splitlines() if line.startswith("✓ train "))
+    (step,) = re.findall(r"half batches since memory ran out at step (\d+)$", done)
+    assert f"out of memory after step {step}: " in note
+    page = (project.root / "builds/tiny/v1/report.html").read_text()
+    assert f"Out of memory after step {step}: {said}." in page
+    words = ("--until", "train", "--set", "train.seed=7", "--json")
+    again = project.run("build", "recipe.yaml", *words, PYTHONPATH=path)
+    events = [json.loads(line) for line in again.out.splitlines()]
+    told = {e["event"]: e for e in events if e.get("step") == "train"}
+    assert said in told["step_note"]["text"]
+    assert "half batches" in told["step_finished"]["summary"]
+
+
+def test_a_second_want_of_memory_names_the_rank(tmp_path: Path, tiny_model: Path) -> None:
+    project = Project.make(tmp_path / "p", tiny_model)
+    limited.limit(tmp_path, rows=0, spared=3)
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
+    built = project.run("build", "recipe.yaml", PYTHONPATH=path)
+    assert built.code == 1
+    assert "training ran out of memory, with half batches, too: MemoryError" in built.err
+    assert "lower train.lora.rank (now 4)" in built.err and "Traceback" not in built.err

@@ -11,6 +11,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _course
 from jessy_build.trainers._rows import Row
 from jessy_build.trainers.config import Config
+from jessy_build.trainers.halves import Fullest
 
 CATEGORIES = ("core", "code", "depth")
 
@@ -120,3 +121,11 @@ def test_what_the_data_set_has_no_rows_for_is_told(fields: dict[str, Any], said:
 def test_what_contradicts_itself_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"phases have epochs|leave room|greater than or equal"):
         Config.model_validate({"epochs": 1, **fields})
+
+
+def test_the_fullest_batch_is_that_of_the_larger_halves_where_they_are_halved() -> None:
+    rows = [row(n, "core", length=8) for n in range(5)] + [row(9, "core", length=21)]
+    found = course(rows, batch_tokens=40)
+    whole, half = _course.fullest(found, rows), _course.fullest(_course.cut(found, 2), rows)
+    assert (whole.rows, whole.tokens, half.rows, half.tokens) == (5, 8, 3, 8)
+    assert _course.fullest(course(rows[3:], batch_tokens=20), rows[3:]) == Fullest(1, "r9", 21)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import fuse
-from jessy_build.trainers import _checkpoint, _model, _process, lora, metrics
+from jessy_build.trainers import _checkpoint, _death, _model, lora, metrics
 from jessy_build.trainers.config import Config
 from jessy_build.trainers.lora import Progress, TrainingRun, TrainJob
 from tests.trainers.rows import write_dataset
@@ -353,7 +353,7 @@ def test_the_curve_grows_line_by_line_and_a_kill_neither_doubles_nor_loses_one(
     assert steps == [(point.step, point.loss) for point in straight[1].curve]
     assert looks == [(look.step, look.loss) for look in straight[1].validation]
     assert set(lines[0]) == {"step", "epoch", "valid_loss", "seconds"}
-    assert set(lines[1]) == set(metrics.REPORT)
+    assert set(lines[1]) == {*metrics.REPORT} - {"gpu_utilization"}
     seconds = [line["seconds"] for line in lines]
     assert seconds == sorted(seconds) and seconds[0] > 0 and seconds[-1] <= run.seconds
 
@@ -542,7 +542,7 @@ def test_the_way_a_child_died_is_told_in_words(
 ) -> None:
     log = tmp_path / "train.log"
     log.write_text(f"step 1\n{last}\n\n")
-    problem = _process._died(code, log)
+    problem = _death.cause(code, log, _death.Before())
     assert expected in problem.problem
     assert "checkpoint" in problem.hint
     assert problem.log == log
