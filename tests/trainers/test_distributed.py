@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _launch, _members, lora
+from jessy_build.trainers import _launch, _members, halves, lora
 from jessy_build.trainers._ranks import Ranks
 from jessy_build.trainers.config import Config
 from jessy_build.trainers.lora import Progress, TrainingRun, TrainJob
@@ -91,6 +91,16 @@ def test_two_processes_make_the_same_curve_and_adapter_as_one(job: Callable[...,
     assert sorted(file.name for file in both.out.iterdir()) == sorted(
         file.name for file in alone.out.iterdir()
     )
+
+
+def test_half_batches_are_cut_among_them_as_whole_ones(job: Callable[..., TrainJob]) -> None:
+    few = {**PLAIN, "epochs": 2}
+    both = job("halves", **few)
+    both.work.mkdir(parents=True)
+    halves.keep(both.work, both.config, 0)
+    run = train(both)
+    assert run.halved and run.processes == 2
+    assert losses(run) == pytest.approx(losses(train(job("whole", (), **few))), rel=NEAR)
 
 
 # ── stopped and resumed
