@@ -165,7 +165,7 @@ def _event(line: str) -> dict[str, Any] | None:
         said = json.loads(line)
     except ValueError:
         return None
-    return said if isinstance(said, dict) else None
+    return said if isinstance(said, dict) and "event" in said else None
 
 
 def _environment() -> dict[str, str]:
