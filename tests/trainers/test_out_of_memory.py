@@ -230,6 +230,7 @@ def test_words_of_an_earlier_attempt_are_not_taken_for_this_ones(
 
 
 RANK, TOKENS = "lower train.lora.rank (now 16)", "lower train.batch_tokens (now 448)"
+LAYERS = "lower train.lora.layers (now all), or write train.method: lora"
 TWICE = "set train.grad_checkpoint: true"
 ALONE = (
     "shorten or drop row r7, which is read alone: its 90 tokens take the most "
@@ -242,6 +243,7 @@ ALONE = (
     [
         ({}, 4, "cpu", [RANK, TOKENS]),
         ({"lora": {"rank": 1}}, 4, "cpu", [TOKENS]),
+        ({"method": "full"}, 4, "cpu", [LAYERS, TOKENS]),
         ({"batch_tokens": 0}, 4, "cpu", [RANK, "lower train.batch_size (now 4)"]),
         ({}, 1, "cpu", [RANK, ALONE]),
         ({}, 4, "Apple M1", [RANK, TOKENS, TWICE]),
