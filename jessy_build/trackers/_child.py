@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import Any, get_args
 
 from jessy_build.trackers import INSTALL, TRACKERS, Run
 from jessy_build.trackers.order import Line, Memory, Order, State
@@ -102,37 +102,41 @@ def _tell(run: Run, lines: Sequence[Line], over: threading.Event) -> None:
 
 
 def _batches(file: Path, told: int, over: threading.Event) -> Iterator[list[Line]]:
-    """An attempt that takes the place of another writes a file of its own, with the same lines as
-    far as they go."""
-    while file.exists():
-        with file.open(encoding="utf-8") as metrics:
-            for fresh in _grown(metrics, file, told, over):
-                told += len(fresh)
-                yield fresh
-            if over.is_set() and _is(metrics, file):
-                return
-
-
-def _grown(
-    metrics: IO[str], file: Path, skipped: int, over: threading.Event
-) -> Iterator[list[Line]]:
-    rest, last = "", False
-    while not last:
+    grown = Grown(file)
+    while True:
         # Asked before it is read: what was written until then is read below.
-        last = over.is_set() or not _is(metrics, file)
-        *lines, rest = (rest + metrics.read()).split("\n")
-        fresh, skipped = lines[skipped:], max(skipped - len(lines), 0)
+        last = over.is_set()
+        before, lines = grown.read()
+        fresh = lines[max(told - before, 0) :]
+        told += len(fresh)
         for begin in range(0, len(fresh), AT_ONCE):
             yield [_figures(line) for line in fresh[begin : begin + AT_ONCE]]
-        if not last:
-            over.wait(LOOK_SECONDS)
+        if last:
+            return
+        over.wait(LOOK_SECONDS)
 
 
-def _is(metrics: IO[str], file: Path) -> bool:
-    """Also when it is gone: then nobody writes another."""
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(metrics.fileno()), file.stat())
-    return True
+class Grown:
+    """A file of lines that grows, and is replaced by one that begins with the same lines when a
+    training goes on after its memory ran out."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.inode = self.offset = self.lines = 0
+
+    def read(self) -> tuple[int, list[str]]:
+        """How many lines were read before, and the whole ones behind them."""
+        if not self.file.exists():
+            return 0, []
+        with self.file.open("rb") as file:
+            if (inode := os.fstat(file.fileno()).st_ino) != self.inode:
+                self.inode, self.offset, self.lines = inode, 0, 0
+            file.seek(self.offset)
+            whole, end, _ = file.read().rpartition(b"\n")
+        before, found = self.lines, whole.decode().split("\n") if end else []
+        self.offset += len(whole + end)
+        self.lines += len(found)
+        return before, found
 
 
 def _figures(line: str) -> Line:

@@ -345,6 +345,23 @@ def test_the_file_of_a_second_attempt_is_read_on_where_the_first_one_ended(
     ]
 
 
+def test_a_file_that_is_replaced_is_followed(tmp_path: Path) -> None:
+    """As by a training whose memory ran out: it goes on in a child of its own."""
+    over = threading.Event()
+    file = metrics.begin(tmp_path, "".join(LINES[:3]))
+    batches = _child._batches(tmp_path / metrics.NAME, 1, over)
+    assert [line["step"] for line in next(batches)] == [1, 2]
+    file.write(LINES[3][:9])
+    with metrics.begin(tmp_path, "".join(LINES[:2])) as other:
+        other.write("".join(LINES[2:5]) + LINES[5][:9])
+        assert [(ln["step"], "loss" in ln) for ln in next(batches)] == [(3, True), (4, True)]
+        other.write(LINES[5][9:])
+        over.set()
+        assert [(ln["step"], "loss" in ln) for ln in next(batches)] == [(4, False)]
+    assert list(batches) == []
+    file.close()
+
+
 def test_no_package_of_a_service_is_loaded_to_know_its_words() -> None:
     code = "import sys, jessy_build.trackers; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
