@@ -75,6 +75,22 @@ def test_without_a_recipe_a_thousand_rows_are_meant_and_no_store_is_made(project
     assert not (project.root / ".jessy").exists()
 
 
+def test_each_method_of_training_takes_what_it_takes(project: Project) -> None:
+    """And quantised weights cannot learn."""
+
+    def taken(said: str) -> dict[str, int]:
+        before = (project.root / "recipe.yaml").read_text()
+        project.edit("train:\n", f"train:\n  {said}\n")
+        found = document(project, "recipe.yaml")["bases"]
+        project.write(before)
+        return {one["name"]: one["training"]["memory"] for one in found}
+
+    lora, packed, full = map(taken, ("method: lora", "base_bits: 4", "method: full"))
+    whole = [name for name in lora if "4 bits" not in name]
+    assert len(whole) < len(lora) == len(packed) and list(full) == whole
+    assert all(packed[name] < lora[name] < full[name] for name in whole)
+
+
 def test_with_a_recipe_its_rows_and_its_adapter_are_meant(project: Project) -> None:
     said = document(project, "recipe.yaml")
     assert said["recipe"] == "recipe.yaml" and said["rows"] == pytest.approx(24, abs=3)

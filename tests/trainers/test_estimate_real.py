@@ -23,6 +23,9 @@ CASES = [
     (40, {}),
     (300, {"batch_size": 1}),
     (40, {"lora": {"rank": 64}, "batch_size": 4}),
+    (40, {"method": "dora", "batch_size": 4}),
+    (40, {"base_bits": 4, "batch_size": 4}),
+    (40, {"method": "full", "lora": {"layers": 4}, "batch_size": 4}),
 ]
 
 
