@@ -81,6 +81,10 @@ doctor *flags: _install
 init folder: _install
     @{{ jessy }} init "$@"
 
+# Train on an NVIDIA GPU from now on (Linux, driver 580 or newer; 3 GB of libraries)
+cuda: _install
+    @touch .venv/.cuda && just _cuda
+
 # All tests on all cores, the slow real ones too: just test -m 'not real' leaves those out
 test *flags: _install_dev
     @.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"
@@ -98,6 +102,7 @@ fix: _install_dev
 lock: _uv
     uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra mlx --extra sources pyproject.toml -o requirements.txt
     uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra mlx --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+    echo 'mlx[cuda13]' | uv pip compile -q - --python-platform x86_64-manylinux_2_35 --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -c requirements.txt -o requirements-cuda.txt
 
 # Generate what is generated: schemas, the reference of recipes and the table of errors
 docs: _install
@@ -129,7 +134,13 @@ _sync file stamp: _uv
     @[ -x .venv/bin/python ] || uv venv -q --python '>=3.11' .venv
     @uv pip install -q --python .venv --require-hashes -r {{ file }}
     @uv pip install -q --python .venv --no-deps -e .
+    @[ ! -e .venv/.cuda ] || just _cuda
     @touch .venv/{{ stamp }}
+
+# In the place of the CPU's back end: both have a libmlx.so, at the same path
+_cuda: _uv
+    @uv pip uninstall -q --python .venv mlx-cpu
+    @uv pip install -q --python .venv --reinstall-package mlx-cuda-13 --require-hashes -r requirements-cuda.txt
 
 _uv:
     @command -v uv > /dev/null || { echo "uv is missing. Install it with: pip install uv" >&2; exit 1; }

@@ -17,6 +17,17 @@ GROUP = 64
 INSTALL = "uv pip install 'jessy-build[mlx]'"
 
 
+def missing(problem: ImportError, needed_for: str) -> StepError:
+    """A package, or what its compiled part wants of the system."""
+    if isinstance(problem, ModuleNotFoundError) or "cannot open shared object" not in str(problem):
+        return MissingPackage(problem.name or "mlx", needed_for=needed_for, install=INSTALL)
+    driver = "its CUDA back end wants NVIDIA's driver, which brings libcuda.so.1"
+    return StepError(
+        f"{needed_for} needs MLX, which does not start here: {problem}",
+        hint=driver if "libcuda" in str(problem) else "install the library that it names",
+    )
+
+
 def load(model: Path, adapter: Path | None = None) -> Any:
     """`adapter` is a folder as the training step writes it."""
     try:
@@ -25,9 +36,7 @@ def load(model: Path, adapter: Path | None = None) -> Any:
         from mlx_lm.tuner.utils import load_adapters
         from mlx_lm.utils import load_model
     except ImportError as problem:
-        raise MissingPackage(
-            problem.name or "mlx", needed_for="answering with MLX", install=INSTALL
-        ) from None
+        raise missing(problem, "answering with MLX") from None
     try:
         loaded, _ = load_model(model, lazy=True)
         if adapter is not None:

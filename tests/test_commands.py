@@ -262,6 +262,18 @@ def test_doctor_says_that_the_store_cannot_be_written(bare: Project) -> None:
     assert done.code == 1 and "rows.jsonl cannot be written" in done.out
 
 
+def test_doctor_says_that_mlx_finds_no_driver(bare: Project) -> None:
+    stub = bare.root / "site"
+    (stub / "mlx").mkdir(parents=True)
+    (stub / "mlx_cuda_13-0.32.dist-info").mkdir()
+    (stub / "mlx" / "__init__.py").write_text(
+        "raise ImportError('libcuda.so.1: cannot open shared object')"
+    )
+    done = said(bare, "doctor", PYTHONPATH=f"{stub}{os.pathsep}{REPOSITORY}")
+    assert "does not start here: libcuda.so.1" in done.out
+    assert "NVIDIA's driver" in done.out and "the GPU multiplies" in done.out
+
+
 def test_doctor_needs_no_store_yet(bare: Project) -> None:
     assert said(bare, "doctor").code == 0
 

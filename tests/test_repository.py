@@ -11,7 +11,7 @@ from jessy_build.recipe.load import load
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(p for p in (ROOT / "recipes").glob("*.yaml") if ".lock." not in p.name)
-LOCKS = ("requirements.txt", "requirements-dev.txt")
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-cuda.txt")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -49,6 +49,15 @@ def test_the_lock_has_hashes_and_no_addresses_and_never_torch(name: str) -> None
     for block in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE):
         if re.match(r"[a-z0-9_.-]+==", block):
             assert "--hash=sha256:" in block, block[:60]
+
+
+def test_the_back_end_for_cuda_is_that_of_the_locked_mlx() -> None:
+    cpu, cuda = (
+        re.findall(r"^(mlx\S*)==([^\s;]+)", (ROOT / name).read_text(), re.MULTILINE)
+        for name in ("requirements.txt", "requirements-cuda.txt")
+    )
+    assert dict(cuda).keys() == {"mlx", "mlx-cuda-13"}
+    assert set(dict(cuda).values()) == {dict(cpu)["mlx"]}
 
 
 def test_every_dependency_is_capped() -> None:

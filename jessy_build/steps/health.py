@@ -13,6 +13,7 @@ from typing import Any
 
 from jessy_build import settings as machine
 from jessy_build import units
+from jessy_build.steps import here
 
 INSTALL_MLX = "uv pip install 'jessy-build[mlx]'"
 
@@ -28,22 +29,22 @@ class Finding:
 
 
 def findings(env: Mapping[str, str]) -> list[Finding]:
-    here = machine.load(Path("recipe.yaml"), env)
+    settings = machine.load(Path("recipe.yaml"), env)
     return [
         _python(),
         _memory(),
-        _disk(here.store),
+        _disk(settings.store),
         _mlx(),
         _blas(),
         _package("gguf", "GGUF files", INSTALL_MLX),
         _package("llguidance", "a teacher of kind mlx", INSTALL_MLX),
         _package("xllamacpp", "llama.cpp: evaluate and chat without Ollama", INSTALL_MLX),
         _fetcher(),
-        _ollama(here.ollama_host),
+        _ollama(settings.ollama_host),
         _key(env, "ANTHROPIC_API_KEY", "anthropic"),
         _key(env, "OPENAI_API_KEY", "openai"),
-        _store(here.store),
-        *_shared_store(here.shared_store),
+        _store(settings.store),
+        *_shared_store(settings.shared_store),
     ]
 
 
@@ -90,12 +91,21 @@ def _mlx() -> Finding:
         hint = f"training needs it: {INSTALL_MLX} (Apple silicon or Linux)"
         return Finding("mlx", False, "not installed: check, plan, generate and diff work", hint)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mlx", "mlx-lm"))
-    return Finding("mlx", True, versions)
+    from jessy_build import mlx_model
+
+    try:
+        import mlx.core  # noqa: F401
+    except ImportError as problem:
+        wrong = mlx_model.missing(problem, "training")
+        return Finding("mlx", False, f"{versions}: {wrong.problem}", wrong.hint)
+    return Finding("mlx", True, f"{versions}, on {here.device()}")
 
 
 def _blas() -> Finding:
     if importlib.util.find_spec("mlx") is None:
         return Finding("blas", False, "unknown without mlx")
+    if here.device() == "cuda":
+        return Finding("blas", True, "not needed: the GPU multiplies")
     from jessy_build import blas
 
     used = blas.install()

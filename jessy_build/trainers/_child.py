@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from jessy_build.diagnostics import MissingPackage, StepError
+from jessy_build import mlx_model
+from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _launch, _ranks
 from jessy_build.trainers._session import Session
 from jessy_build.trainers.config import Config
@@ -66,12 +67,8 @@ def _end(run: Callable[[], None], say: Callable[..., None]) -> NoReturn:
         run()
     except StepError as problem:
         say("failed", problem=problem.problem, hint=problem.hint)
-    except ModuleNotFoundError as problem:
-        missing = MissingPackage(
-            problem.name or str(problem),
-            needed_for="training",
-            install="uv pip install 'jessy-build[mlx]'",
-        )
+    except ImportError as problem:
+        missing = mlx_model.missing(problem, "training")
         say("failed", problem=missing.problem, hint=missing.hint)
     except BaseException as problem:
         try:

@@ -146,19 +146,6 @@ def test_cut_off_weights_are_refused(folder: Path, tmp_path: Path) -> None:
         gguf_write.write(copy, tmp_path / "out.gguf", name="x")
 
 
-def test_a_quantised_mlx_model_is_refused(folder: Path, tmp_path: Path) -> None:
-    import mlx.core as mx
-
-    copy = _copy(folder, tmp_path / "model")
-    weights = dict(mx.load(str(copy / "model.safetensors")))
-    name = "model.layers.0.mlp.up_proj.weight"
-    weights[name], *_ = mx.quantize(weights[name], 32, 4)
-    mx.save_safetensors(str(copy / "model.safetensors"), weights)
-    with pytest.raises(StepError, match="is U32") as caught:
-        gguf_write.write(copy, tmp_path / "out.gguf", name="x")
-    assert "dequantised" in caught.value.hint
-
-
 def test_an_unknown_kind_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StepError, match="kind 'q4_K_M'") as caught:
         gguf_write.write(folder, tmp_path / "out.gguf", kind="q4_K_M", name="x")

@@ -526,6 +526,19 @@ def test_a_machine_without_mlx_gets_the_line_that_installs_it(
     assert problem.hint == "uv pip install 'jessy-build[mlx]'"
 
 
+def test_a_machine_without_a_driver_gets_its_name(
+    job: Callable[..., TrainJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the CUDA back end ends where there is none."""
+    (tmp_path / "mlx").mkdir()
+    lacks = "libcuda.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "mlx" / "__init__.py").write_text(f"raise ImportError({lacks!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    problem = refused(job())
+    assert problem.problem == f"training needs MLX, which does not start here: {lacks}"
+    assert "NVIDIA's driver" in problem.hint
+
+
 @pytest.mark.parametrize(
     ("code", "last", "expected"),
     [
