@@ -125,7 +125,7 @@ def _document(wanted: Wanted, on: Machine, trained: Sequence[Artifact]) -> Docum
 def _entry(known: Known, wanted: Wanted, on: Machine, earlier: Sequence[Artifact]) -> Entry:
     shape = estimate.shape(known.config)
     assert shape is not None, "every row of the table says all that is needed"
-    rate = training.rate(estimate.packed(shape, wanted.config), earlier, on)
+    rate = training.rate(shape, earlier, on)
     return Entry(
         known.name,
         known.model,

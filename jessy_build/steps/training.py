@@ -34,8 +34,8 @@ RATES: Mapping[here.Device, float] = {"cpu": 15e9, "metal": 1e12, "cuda": 20e12}
 than most reach, so that who waits is rather surprised by an early end."""
 CONFIG = "config.json"
 PACKED = 1e9
-"""Of a core, where weights are quantised: no fast product of those is known for a CPU. The 0.6B of
-Qwen 3 was slower than that when it was tried."""
+"""Of a core, where all weights are quantised: no fast product with a head of those is known for a
+CPU. The 0.6B of Qwen 3 was slower than that when it was tried."""
 PACE = ("method", "base_bits")
 """Fields that a training's speed depends on, beside its base."""
 SAME = (*PACE, "lora", "batch_size", "batch_tokens", "max_seq_length")
@@ -81,11 +81,11 @@ class Machine:
     def kind(self) -> estimate.Device:
         return "cpu" if self.device == "cpu" else "gpu"
 
-    def rate(self, packed: bool) -> float:
-        """Operations a second that it should reach."""
+    def rate(self, shape: Shape) -> float:
+        """Operations a second that it should reach with such a base."""
         if self.device != "cpu":
             return RATES[self.device]
-        return self.cores * (PACKED if packed else RATES["cpu"])
+        return self.cores * (RATES["cpu"] if shape.bits is None else PACKED)
 
 
 def this(settings: Settings) -> Machine:
@@ -104,8 +104,7 @@ def of(workspace: "Workspace", decisions: Mapping[str, Decision], step: Step) ->
     earlier = [a for a in newest if a.facts.get("processes", 1) == on.processes]
     known = Training(machine=on.memory)
     if found is not None:
-        packed = estimate.packed(found, config)
-        known = by_shape(found, config, rows, on, rate(packed, earlier, on))
+        known = by_shape(found, config, rows, on, rate(found, earlier, on))
     before = _alike(workspace, decisions, earlier, config)
     return known if before is None else _measured(known, config, rows, before, on)
 
@@ -139,15 +138,15 @@ class Rate:
     basis: str
 
 
-def rate(packed: bool, earlier: Iterable[Artifact], on: Machine) -> Rate:
+def rate(shape: Shape, earlier: Iterable[Artifact], on: Machine) -> Rate:
     """As fast as the last training of such weights was here, on whatever base; or slow, where there
     was none."""
     for artifact in earlier:
         said = artifact.facts.get("estimate") or {}
-        if said.get("work") and said["packed"] is packed:
+        if said.get("work") and said["packed"] is (shape.bits is not None):
             operations = said["work"] * artifact.facts["tokens_per_second"]
             return Rate(operations, "the shape of the base, and the speed of another one here")
-    return Rate(on.rate(packed), "the shape of the base; the time is a rough guess")
+    return Rate(on.rate(shape), "the shape of the base; the time is a rough guess")
 
 
 def before(model: Path, dataset: Path, config: Config) -> dict[str, Any]:
@@ -159,7 +158,7 @@ def before(model: Path, dataset: Path, config: Config) -> dict[str, Any]:
     kind: estimate.Device = "cpu" if here.device() == "cpu" else "gpu"
     memory = estimate.memory(found, config, rows, kind, here.cores()).total
     work = estimate.work(found, config)
-    return {"memory": memory, "work": work, "packed": estimate.packed(found, config)}
+    return {"memory": memory, "work": work, "packed": found.bits is not None}
 
 
 def shape(workspace: "Workspace", decisions: Mapping[str, Decision]) -> Shape | None:

@@ -21,6 +21,10 @@ PROCESS = 150_000_000
 """Python, MLX and numpy, before they hold any number of a model."""
 KEPT: Mapping[Device, float] = {"cpu": 6.0, "gpu": 3.0}
 """Numbers kept on the way back, for each that a projection puts out."""
+TURNED = 2.0
+"""More of them with DoRA, whose way back asks what came out."""
+PACKED = 2.3
+"""And of them where projections are packed, on a CPU: nothing but results is kept there."""
 SCORES: Mapping[Device, float] = {"cpu": 9.0, "gpu": 1.5}
 """The same, for each pair of tokens that a head of attention looks at."""
 LOGITS = 4.5
@@ -175,7 +179,7 @@ def memory(
     """At the largest batch that rows of these lengths can make."""
     each = SINGLE if device == "cpu" or config.method == "full" else HALF
     batches = [batch(config, length) for length in set(lengths)]
-    kept = [_kept(shape, config.lora, one, device, each) for one in batches]
+    kept = [_kept(shape, config, one, device, each) for one in batches]
     # Before the first batch the file's largest matrix lies beside what it becomes.
     loading = shape.words * HALF if device == "cpu" else 0
     # Each core has a gradient of its own; on a GPU there is one.
@@ -240,8 +244,11 @@ def _weights(shape: Shape, config: Config, each: int) -> int:
     return round((shape.parameters - layers) * each + small)
 
 
-def _kept(shape: Shape, lora: Lora, batch: Batch, device: Device, each: int) -> int:
-    learning = _layers(shape, lora)
+def _kept(shape: Shape, config: Config, batch: Batch, device: Device, each: int) -> int:
+    learning = _layers(shape, config.lora)
+    a_number = KEPT[device] + (TURNED if config.method == "dora" else 0)
+    if device == "cpu" and packed(shape, config) and not config.lora.dropout:
+        a_number = PACKED
     layers = learning + IDLE[device] * (shape.layers - learning)
     held = layers * batch.tokens * sum(out for _, out in shape.projections.values())
     seen = layers * batch.tokens * batch.length * shape.heads
@@ -249,4 +256,4 @@ def _kept(shape: Shape, lora: Lora, batch: Batch, device: Device, each: int) -> 
     if not shape.capped:
         # A plain head is worked off by stretches on a CPU, and asked for answers alone on a GPU.
         logits *= 0 if device == "cpu" and shape.bits is None else SUPERVISED
-    return round((held * KEPT[device] + seen * SCORES[device]) * each + logits * SINGLE)
+    return round((held * a_number + seen * SCORES[device]) * each + logits * SINGLE)
