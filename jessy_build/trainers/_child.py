@@ -23,10 +23,12 @@ from jessy_build.trainers.lora import TrainJob
 
 PATHS = ("base", "dataset", "out", "work")
 ENDED_SECONDS = 10.0
-"""For mlx.launch to see who ended first, and to end the others."""
+"""For mlx.launch to see who ended first and end the others, or for a save to come to its end."""
 
 
 def main() -> None:
+    # mlx-lm would load it where it is installed, for a callback that is not used here.
+    sys.modules["wandb"] = None  # type: ignore[assignment]
     say = _speaker()
     if len(sys.argv) > 1:
         _one_of_several(Path(sys.argv[1]), say)
@@ -72,7 +74,9 @@ def _end(run: Callable[[], None], say: Callable[..., None]) -> NoReturn:
         say("failed", problem=missing.problem, hint=missing.hint)
     except BaseException as problem:
         try:
-            if str(problem).startswith(_ranks.LOST):
+            # Another one has ended; or mlx.launch, through which mlx-lm prints with rich.
+            unheard = isinstance(problem, (BrokenPipeError, SystemExit))
+            if unheard or str(problem).startswith(_ranks.LOST):
                 time.sleep(ENDED_SECONDS)
             traceback.print_exc()
         finally:
