@@ -54,6 +54,8 @@ class Ran:
 class Project:
     root: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 300
+    """Seconds that a command may take."""
 
     @classmethod
     def make(cls, root: Path, tiny_model: Path, **env: str) -> "Project":
@@ -99,7 +101,7 @@ class Project:
             input=input,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=self.patience,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
