@@ -44,7 +44,7 @@ def test_a_build_follows_what_ollama_really_serves(
     line = next(line.strip() for line in again.out.splitlines() if "ollama run" in line)
     words = line.split("  ")[0].split()
     said = subprocess.run(
-        [*ollama, *words[1:], "hello"], env=environment, capture_output=True, text=True, timeout=60
+        [*ollama, *words[1:], "hello"], env=environment, capture_output=True, text=True, timeout=280
     )
     assert said.returncode == 0, said.stderr
 
