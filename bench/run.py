@@ -17,6 +17,7 @@ BENCHES = (
     "validate",
     "quickstart",
     "training",
+    "lora",
     "export",
     "install",
 )
