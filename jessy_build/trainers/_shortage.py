@@ -4,31 +4,30 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-GROUPS = Path("/sys/fs/cgroup")
-MY_GROUP = Path("/proc/self/cgroup")
-WHOLE_MACHINE = Path("/proc/vmstat")
+ROOT = Path("/")
 PROMISES = Path("/proc/sys/vm/overcommit_memory")
 NO_MORE_THAN_THERE_IS = "2"
 
 
-def kills() -> int | None:
+def kills(root: Path = ROOT) -> int | None:
     """Processes that the kernel has killed for it so far: of the control group that this process
     and its children share, or else of the whole machine. None where nobody counts, as on macOS."""
-    for file in (*_of_my_group(), WHOLE_MACHINE):
+    for file in (*_of_my_group(root), root / "proc/vmstat"):
         counters = dict(line.split(maxsplit=1) for line in _read(file).splitlines())
         if "oom_kill" in counters:
             return int(counters["oom_kill"])
     return None
 
 
-def _of_my_group() -> Iterator[Path]:
+def _of_my_group(root: Path) -> Iterator[Path]:
     """Where its group counts, or the nearest one above it that is to be seen from here."""
-    for line in _read(MY_GROUP).splitlines():
+    groups = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            yield from _upwards(GROUPS, path, "memory.events")
+            yield from _upwards(groups, path, "memory.events")
         elif "memory" in controllers.split(","):
-            yield from _upwards(GROUPS / "memory", path, "memory.oom_control")
+            yield from _upwards(groups / "memory", path, "memory.oom_control")
 
 
 def _upwards(root: Path, path: str, name: str) -> Iterator[Path]:

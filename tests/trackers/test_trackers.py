@@ -5,11 +5,13 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from tests.loopback.wandb_api import WandbServer
 from tests.required import missing
 from tests.trackers import read
 
+MLFLOW_SECONDS = 20
+"""For which its client tries by itself, where a file is locked."""
 KEY = "0123456789abcdef0123456789abcdef01234567"
 CONFIGS: Mapping[str, Mapping[str, str]] = {
     "tensorboard": {"folder": "{0}/runs"},
@@ -303,28 +307,23 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     assert "File exists" in note and services.facts() == {}
 
 
-def test_a_server_that_comes_back_is_told_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
-
-    class Away:
-        where = ""
-        tries = 0
-
-        def tell(self, lines: Any) -> None:
-            self.tries += 1
-            if self.tries < 3:
-                raise ConnectionError
-            told.extend(lines)
-
-        def end(self, state: str) -> None: ...
-
-    monkeypatch.setattr(_child, "PAUSE_SECONDS", 0.01)
-    over = threading.Event()
-    _child._tell(Away(), [{"step": 1}], over)
-    assert told == [{"step": 1}]
-    over.set()
-    with pytest.raises(ConnectionError):
-        _child._tell(Away(), [{"step": 1}], over)
+def test_a_service_that_is_away_for_a_while_is_told_all(tmp_path: Path, tables: Path) -> None:
+    """MLflow's own client, which gives up on a file that another program keeps locked."""
+    shutil.copy(tables, tmp_path)
+    training = Training(tmp_path, "mlflow")
+    with training.follow() as services:
+        training.write(3)
+        services.begin()
+        training.wait_for(3)
+        with closing(sqlite3.connect(tmp_path / "m.db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with (training.root / "work" / metrics.NAME).open("a") as file:
+                file.write("".join(LINES[3:]))
+            time.sleep(MLFLOW_SECONDS + 4)
+            assert Memory.of(training.order.memory).told == 3
+            other.execute("COMMIT")
+    assert services.facts()["mlflow"]["problem"] == "", (training.notes, log(training))
+    holds_all(training)
 
 
 @pytest.mark.parametrize("known", [2, 6])

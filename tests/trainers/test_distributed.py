@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _launch, _members, halves, lora
+from jessy_build.trainers import _members, halves, lora
 from jessy_build.trainers._ranks import Ranks
 from jessy_build.trainers.config import Config
 from jessy_build.trainers.lora import Progress, TrainingRun, TrainJob
@@ -275,13 +275,12 @@ def test_mlx_launch_leaves_the_cores_to_them(job: Callable[..., TrainJob]) -> No
 @pytest.fixture
 def machines(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Each process stands in a folder of its own, where one path leads to other files."""
-    program = tmp_path / "child.py"
-    program.write_text(
-        "import os, runpy\n"
-        f"os.chdir(os.path.join({str(tmp_path)!r}, os.environ['MLX_RANK']))\n"
-        "runpy.run_module('jessy_build.trainers._child', run_name='__main__', alter_sys=True)\n"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\n"
+        "if rank := os.environ.get('MLX_RANK'):\n"
+        f"    os.chdir(os.path.join({str(tmp_path)!r}, rank))\n"
     )
-    monkeypatch.setattr(_launch, "PROGRAM", ("-P", str(program)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     for rank in range(2):
         shutil.copytree(dataset, tmp_path / str(rank) / "data")
     return tmp_path
@@ -316,9 +315,10 @@ def test_a_machine_without_the_data_set_is_told(
 def test_what_only_one_of_them_meets_is_told_with_its_name(
     job: Callable[..., TrainJob], machines: Path
 ) -> None:
-    program = machines / "child.py"
-    odd = "if os.environ['MLX_RANK'] == '1': raise OSError('the disk is on fire')\n"
-    program.write_text(program.read_text().replace("runpy.run", f"{odd}runpy.run"))
+    with (machines / "sitecustomize.py").open("a") as start:
+        start.write(
+            "if rank == '1': os.write(2, b'OSError: the disk is on fire\\n'); os._exit(1)\n"
+        )
     assert refused(job("odd", **PLAIN)).problem == (
         "process 2 of 2 on 127.0.0.1 ended with exit code 1: OSError: the disk is on fire"
     )
@@ -418,9 +418,8 @@ def test_ports_that_are_taken_are_passed_over() -> None:
         assert _port(3) == port + 2
 
 
-def test_those_on_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
-    assert [_members.size(teams) for teams in (1, 2, 4, 8)] == [6, 3, 1, 1]
+def test_those_on_one_machine_share_its_cores() -> None:
+    assert _members.size(os.cpu_count() or 1) == 1 <= _members.size()
     ranks = Ranks(("127.0.0.1", "10.0.0.2", "127.0.0.1"), 2)
     assert (ranks.beside, ranks.here, ranks.leads) == (2, True, False)
     assert ranks.cut([0, 1, 2, 3]) == [[0, 3], [1], [2]] and ranks.cut([0]) == [[0], [], []]
