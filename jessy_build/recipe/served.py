@@ -23,10 +23,10 @@ NUMBERED = re.compile(r"\d+(?:\.\d+){0,2}")
 def the_adapter_can_be_put_on(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     """Of bases in a local place, and of known ones; of others `convert` says it, once they are
     fetched."""
-    from jessy_build.packaging import alone
-
     if loaded.recipe.export.kind != "adapter":
         return
+    from jessy_build.packaging import alone
+
     train = loaded.recipe.train
     if reason := alone.lost(train.method, train.base_bits):
         told = f"what is trained here cannot be served alone: {reason}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jessy_build import mlx_model
 from jessy_build.chat import Chat
 from jessy_build.console import cells
-from jessy_build.diagnostics import MissingPackage, StepError
+from jessy_build.diagnostics import StepError
 from jessy_build.engine.rebuild import Decision, Reuse
 from jessy_build.steps import assemble, rows_ahead
 from jessy_build.steps.items import Picked
@@ -137,11 +137,7 @@ class _Reader:
         try:
             self.tokenizer = mlx_model.tokenizer(base)
         except ImportError as problem:
-            raise MissingPackage(
-                problem.name or "tokenizers",
-                needed_for="reading rows as tokens",
-                install=mlx_model.INSTALL,
-            ) from None
+            raise mlx_model.missing(problem, "reading rows as tokens") from None
         added = self.tokenizer.get_added_tokens_decoder()
         self.special = {id for id, token in added.items() if token.special}
         self.chat = Chat.load(base)

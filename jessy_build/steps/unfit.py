@@ -8,7 +8,7 @@ from typing import Any
 
 from jessy_build import mlx_model, parted
 from jessy_build.chat import Chat
-from jessy_build.diagnostics import MissingPackage, StepError
+from jessy_build.diagnostics import StepError
 from jessy_build.steps.typed import command
 from jessy_build.trainers import _rows
 
@@ -34,11 +34,7 @@ class Reader:
         try:
             self.tokenizer = mlx_model.tokenizer(base)
         except ImportError as problem:
-            raise MissingPackage(
-                problem.name or "tokenizers",
-                needed_for="reading rows as tokens",
-                install=mlx_model.INSTALL,
-            ) from None
+            raise mlx_model.missing(problem, "reading rows as tokens") from None
         self.chat = Chat.load(base)
         self.max_length = max_length
 

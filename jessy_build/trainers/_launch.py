@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
+from jessy_build import mlx_model
 from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.hosts import HERE
 from jessy_build.trainers._ranks import LOST
@@ -59,9 +60,7 @@ def words(hosts: Sequence[str], work: Path, env: Mapping[str, str]) -> list[str]
     folders = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     launcher = shutil.which("mlx.launch", path=os.pathsep.join(folders))
     if launcher is None:
-        raise MissingPackage(
-            "mlx", needed_for="training", install="uv pip install 'jessy-build[mlx]'"
-        )
+        raise MissingPackage("mlx", needed_for="training", install=mlx_model.INSTALL)
     hostfile = work / "hosts.json"
     at = [{"ssh": host, "ips": [ip]} for host, ip in zip(hosts, _addresses(hosts), strict=True)]
     hostfile.write_text(json.dumps(at), encoding="utf-8")

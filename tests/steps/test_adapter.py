@@ -145,15 +145,8 @@ def test_a_base_of_a_hub_is_refused_before_it_is_trained(tmp_path: Path) -> None
 def test_smollm2_speaks_as_trained_with_its_adapter_on_top(
     tmp_path: Path, real_bases: RealBases, server: str
 ) -> None:
-    (tmp_path / "Justfile").touch()
-    (tmp_path / "base.gguf").symlink_to(real_bases.smollm2)
-    rows = [
-        {"user": user, "assistant": said, "language": "tr", "complexity": "low"}
-        for user, said in test_real.ROWS
-    ]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    project = Project(tmp_path)
-    project.write("allow_outside: true\nexport: {kind: adapter}\n" + test_real.RECIPE)
+    project = test_real.real_project(tmp_path, real_bases.smollm2)
+    project.edit("deploy:\n", "export: {kind: adapter}\ndeploy:\n")
     project.edit("ollama: {model: real}", "ollama: {model: real, quantize: q4_K_M}")
     done = project.run("build", "recipe.yaml", OLLAMA_HOST=server)
     assert done.code == 0, done.out + done.err

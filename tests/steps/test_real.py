@@ -15,6 +15,7 @@ from tests.steps.project import Project
 
 RECIPE = f"""\
 recipe: 1
+allow_outside: true
 name: real
 version: v1
 base: {{model: "gguf:base.gguf", sha256: {SMOLLM2_SHA256}, chat_template: chatml}}
@@ -42,19 +43,25 @@ ROWS = [
 ]
 
 
-@pytest.mark.real
-def test_the_tuned_model_is_brief_where_its_base_rambles_and_ollama_says_the_same(
-    tmp_path: Path, real_bases: RealBases
-) -> None:
-    (tmp_path / "Justfile").touch()
-    (tmp_path / "base.gguf").symlink_to(real_bases.smollm2)
+def real_project(root: Path, base: Path) -> Project:
+    (root / "Justfile").touch()
+    (root / "base.gguf").symlink_to(base)
     rows = [
         {"user": user, "assistant": said, "language": "tr", "complexity": "low"}
         for user, said in ROWS
     ]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    project = Project(tmp_path)
-    project.write("allow_outside: true\n" + RECIPE)
+    (root / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    # Real models take their time beside other work.
+    project = Project(root, patience=900)
+    project.write(RECIPE)
+    return project
+
+
+@pytest.mark.real
+def test_the_tuned_model_is_brief_where_its_base_rambles_and_ollama_says_the_same(
+    tmp_path: Path, real_bases: RealBases
+) -> None:
+    project = real_project(tmp_path, real_bases.smollm2)
     with ollama_server.serve(tmp_path / "ollama") as host:
         done = project.run("build", "recipe.yaml", "--json", OLLAMA_HOST=host)
         assert done.code == 0, done.out + done.err

@@ -3,7 +3,6 @@
 What training changed is smaller than a step of the grid on which the weights lie already.
 """
 
-import json
 import re
 from pathlib import Path
 
@@ -14,57 +13,37 @@ from jessy_build.example import Message
 from jessy_build.runtimes import ollama
 from tests import ollama_server
 from tests.conftest import RealBases
-from tests.real_models import GEMMA_SHA256
-from tests.steps.project import Project
-from tests.steps.test_real import ROWS, evaluated
+from tests.real_models import GEMMA_SHA256, SMOLLM2_SHA256
+from tests.steps.test_real import evaluated, real_project
 
-RECIPE = f"""\
-recipe: 1
-name: smaller
-version: v1
-allow_outside: true
-base: {{model: "gguf:base.gguf", sha256: {GEMMA_SHA256}, chat_template: gemma}}
-teachers:
-  curated: {{kind: curated, files: [rows.jsonl]}}
-categories:
-  smalltalk: {{teacher: curated, count: all}}
-dataset: {{split: {{train: 1, valid: 0}}}}
-train:
-  steps: 16
-  batch_size: 4
-  keep: last
-  optimizer: {{learning_rate: 5e-4, warmup_steps: 2}}
-deploy:
-  ollama: {{model: smaller, quantize: auto}}
-evaluate:
-  prompts: [naber, hey]
-  max_tokens: 16
-"""
+FIELDS = {
+    SMOLLM2_SHA256: GEMMA_SHA256,
+    "chat_template: chatml": "chat_template: gemma",
+    "steps: 20": "steps: 16",
+    "learning_rate: 1e-3": "learning_rate: 5e-4",
+    "ollama: {model: real}": "ollama: {model: real, quantize: auto}",
+    "max_tokens: 32": "max_tokens: 16",
+}
+"""Of the recipe for SmolLM2 → what is said instead."""
 
 
 @pytest.mark.real
 def test_auto_takes_the_smallest_kind_that_keeps_what_was_trained(
     tmp_path: Path, real_bases: RealBases
 ) -> None:
-    (tmp_path / "Justfile").touch()
-    (tmp_path / "base.gguf").symlink_to(real_bases.gemma)
-    rows = [
-        {"user": user, "assistant": said, "language": "tr", "complexity": "low"}
-        for user, said in ROWS
-    ]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    project = Project(tmp_path, patience=900)
-    project.write(RECIPE)
+    project = real_project(tmp_path, real_bases.gemma)
+    for old, new in FIELDS.items():
+        project.edit(old, new)
     with ollama_server.serve(tmp_path / "ollama") as host:
         done = project.run("build", "recipe.yaml", OLLAMA_HOST=host)
         assert done.code == 0, done.out + done.err
-        smaller, taken = table(tmp_path / "builds/smaller/v1/report.html")
+        smaller, taken = table(tmp_path / "builds/real/v1/report.html")
         assert smaller[0] == "q4_K_M" and smaller[-1] == "erased", smaller
         assert taken[0] == "q8_0" and taken[-1] == "good enough", taken
         # What is live is that one, and says what MLX's model says.
         prompt = Chat(BUILTIN["gemma"]).render([Message("user", "hey")], True)
         [_, hey] = evaluated(tmp_path)
-        with ollama.open(host, "smaller", bos="<bos>") as served:
+        with ollama.open(host, "real", bos="<bos>") as served:
             assert served.ask(prompt, 16).text == hey["tuned"] == "Hey! What's up?"
 
 
