@@ -1,8 +1,8 @@
 """Training beside `mlx_lm.lora`: the same base, rows, settings and BLAS, in turn, on this machine.
 
 Both read each row once a pass, in batches of the same number of rows, and learn from the same
-tokens; which rows are together differs. Only the last passes count: in the first, files and graphs
-are new.
+answers; which rows are together differs. Only the last pass counts: in the first, files and graphs are
+new.
 """
 
 import json
@@ -20,10 +20,10 @@ import models
 from run import HERE, keep
 from timing import table
 
-ROWS = {"smalltalk": 40, "questions": 18, "depth": 6}
+ROWS = {"smalltalk": 20, "questions": 9, "depth": 3}
 """File of recipes/curated → rows of one question and one answer that are taken from it."""
 BATCH = 4
-PASSES, WARM = 3, 1
+PASSES, WARM = 2, 1
 TURNS = 2
 RANK, ALPHA, RATE, SEED, LONGEST = 16, 32.0, 1e-4, 42, 2048
 AT_LEAST = {models.GEMMA: 2.0, models.SMOLLM2: 1.3}
@@ -87,8 +87,9 @@ def _measured(folder: Path) -> dict[str, float]:
     for _ in range(TURNS):
         theirs.append(_in_a_process("theirs", folder))
         ours.append(_in_a_process("ours", folder))
-    read = {turn[key] for turn in (*ours, *theirs) for key in ("tokens",)}
-    assert len(read) == 1, f"not the same tokens: {read}"
+    # mlx-lm reads what its template says behind the last answer, too; each is told by its own.
+    apart = abs(theirs[0]["tokens"] - ours[0]["tokens"])
+    assert apart <= sum(ROWS.values()) * (PASSES - WARM), f"other tokens: {theirs[0]}, {ours[0]}"
     fast, slow = (max(turn["speed"] for turn in turns) for turns in (ours, theirs))
     return {
         "tokens_per_second": round(fast, 1),
@@ -106,6 +107,7 @@ def _in_a_process(side: str, folder: Path) -> dict[str, float]:
     words = [sys.executable, str(HERE / "lora.py"), side, str(folder)]
     said = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
     found: dict[str, float] = json.loads(said.splitlines()[-1])
+    print(f"  {folder.name}, {side}: {found['speed']:.1f} tokens/s", flush=True)
     return found
 
 
