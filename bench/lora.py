@@ -1,8 +1,8 @@
 """Training beside `mlx_lm.lora`: the same base, rows, settings and BLAS, in turn, on this machine.
 
 Both read each row once a pass, in batches of the same number of rows, and learn from the same
-answers; which rows are together differs. Only the last pass counts: in the first, files and graphs are
-new.
+answers; which rows are together differs. Only the last pass counts: in the first, files and graphs
+are new.
 """
 
 import json
