@@ -28,6 +28,7 @@ from jessy_build.recipe import (
     scalars,
     served,
     sourced,
+    suites,
     surroundings,
     templates,
     tree,
@@ -735,6 +736,10 @@ CHECKS: tuple[Check, ...] = (
     manners.rules_are_about_something,
     judged.the_judge_can_be_asked,
     judged.its_prompt_can_be_rendered,
+    suites.prompts_can_be_scored,
+    suites.levels_are_known,
+    suites.names_are_one_suite_each,
+    suites.the_suite_to_keep_by_is_known,
 )
 
 

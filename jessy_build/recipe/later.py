@@ -34,9 +34,6 @@ LATER: Mapping[str, Later] = {
     "evaluate.compare_with": Later(
         "compare with anything but the base", "read both reports beside each other"
     ),
-    "evaluate.suites": Later(
-        "score answers by rules", "ask the same in evaluate.prompts, and read the answers"
-    ),
     "evaluate.scenarios": Later(
         "play scenarios", "ask their questions in evaluate.prompts, and read the answers"
     ),

@@ -11,7 +11,18 @@ from pathlib import Path
 
 from jessy_build import settings
 from jessy_build.diagnostics import Diagnostic, RecipeError, Span
-from jessy_build.recipe import checks, files, merge, quotas, review, shape, source, text, tree
+from jessy_build.recipe import (
+    checks,
+    files,
+    merge,
+    quotas,
+    review,
+    shape,
+    source,
+    suites,
+    text,
+    tree,
+)
 from jessy_build.recipe.files import EvalPrompt, Files
 from jessy_build.recipe.matrix import Combination
 from jessy_build.recipe.model import Recipe, Topic
@@ -100,11 +111,12 @@ def load(
     first = tuple(merged.folders)
     if merged.root is None:
         raise _told(merged.problems, first)
+    if combination:
+        merged.root = combination.applied(merged.root)
+    merged.root = suites.read_in(merged.root, merged, Ground(project, merge.may_leave(merged.root)))
     if tree.size(merged.root) > source.MAX_VALUES:
         problem = Diagnostic(text.TOO_LARGE, merged.root.span, "", source.TOO_MANY_VALUES)
         raise _told([*merged.problems, problem], first)
-    if combination:
-        merged.root = combination.applied(merged.root)
     shaped = shape.shape(merged.root)
     told = {problem.field for problem in merged.problems if problem.field}
     problems = [*merged.problems, *(d for d in shaped.problems if d.field not in told)]

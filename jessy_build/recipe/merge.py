@@ -92,7 +92,7 @@ def _base(
 ) -> Node | None:
     text = str(node.value)
     try:
-        base = paths.resolve(text, paths.folder_of(found), Ground(project, _may_leave(root)))
+        base = paths.resolve(text, paths.folder_of(found), Ground(project, may_leave(root)))
     except PathProblem as problem:
         merged.problems.append(diagnostic(problem, node.span, "extends"))
         return None
@@ -117,7 +117,7 @@ def diagnostic(problem: PathProblem, span: Span, field_name: str) -> Diagnostic:
     )
 
 
-def _may_leave(root: Node) -> bool:
+def may_leave(root: Node) -> bool:
     assert isinstance(root.value, Mapping)
     entry = root.value.get("allow_outside")
     return entry is not None and entry.node.value is True

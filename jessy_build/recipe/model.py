@@ -7,13 +7,21 @@ surrounds a build: budget, pools, store, and who follows a training.
 """
 
 import json
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
-from pydantic import ConfigDict, Discriminator, Field, GetCoreSchemaHandler, Tag
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    Tag,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from jessy_build.config import Config
 from jessy_build.enhancers import Config as Enhancer
+from jessy_build.evaluators.config import Suite
 from jessy_build.packaging import config as serving
 from jessy_build.sources.config import Sources
 from jessy_build.teachers import Config as Teacher
@@ -477,21 +485,29 @@ class Deploy(Config):
 
 
 class Evaluate(Config):
-    """Prompts asked of the base and of the tuned model, to be read side by side."""
+    """What base and tuned model are asked: prompts to be read side by side, and suites that score
+    their answers. One of the two at least."""
 
-    prompts: File | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    prompts: File | tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """The prompts, or the path of a JSONL file of `{"prompt": ...}` rows, each with `language`,
     `complexity` and `seen` (whether it was trained on) where that is known."""
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 80
     """Tokens of an answer at most."""
     compare_with: tuple[Literal["base", "previous"], ...] = Field(default=("base",), exclude=True)
     """The models that are asked the same: the base, the version before."""
-    suites: tuple[File, ...] = Field(default=(), exclude=True)
-    """Files of prompts with what a good answer holds, scored by rule."""
+    suites: tuple[Suite | File, ...] = ()
+    """Prompts with what a good answer holds, scored by rule: the paths of YAML files, which hold
+    the fields below, or these fields themselves."""
     scenarios: tuple[File, ...] = Field(default=(), exclude=True)
     """Glob patterns of conversations written as Gherkin features."""
     gates: dict[Key, Gate] = Field(default_factory=dict, exclude=True)
     """Figures that must be reached before the model goes live, by their name."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.prompts and not self.suites:
+            raise ValueError("nothing is asked: write prompts or suites")
+        return self
 
 
 class Recipe(Config):

@@ -65,6 +65,19 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """An adapter that was kept on the way, and what its answers to a suite were worth."""
+
+    step: int
+    loss: float | None
+    score: float
+    """From 0 to 1."""
+    passed: int
+    """Prompts of whose answers all holds that was expected."""
+    prompts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     curve: tuple[Point, ...]
     best_step: int | None
@@ -80,6 +93,8 @@ class Training:
     """One sentence, where memory ran out and training went on with half batches."""
     processes: int = 1
     """That trained together."""
+    candidates: tuple[Candidate, ...] = ()
+    """Among which the exported one was chosen by the scores of their answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +115,34 @@ class Comparison:
     """The prompt stands in the training rows."""
     base: Answer
     tuned: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a model's answers to a suite are worth."""
+
+    score: float
+    """From 0 to 1."""
+    passed: int
+    """Prompts of whose answers all holds that was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """An answer of the tuned model of which not all holds that was expected."""
+
+    prompt: str
+    text: str
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    name: str
+    prompts: int
+    base: Scored
+    tuned: Scored
+    missed: tuple[Missed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +219,7 @@ class ReportData:
     asked_how: str = ""
     """How both models were asked, such as "greedy, at most 96 tokens, F16 GGUF in llama.cpp"."""
     parity: Parity | None = None
+    suites: tuple[Suite, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from jessy_build.engine.ledger import Artifact
-from jessy_build.steps import gguf, prices
+from jessy_build.steps import gguf, prices, select
 
 Recipe = Mapping[str, Any]
 """As it was resolved, in the form that JSON knows."""
@@ -108,6 +108,16 @@ def _train(step: str, made: Artifact, recipe: Recipe) -> Figures:
     }
 
 
+def _select(step: str, made: Artifact, recipe: Recipe) -> Figures:
+    chosen = select.chosen(made.facts)
+    return {
+        "adapter": _file(made, "adapters.safetensors"),
+        "best_step": chosen["step"],
+        "validation_loss": _rounded(chosen["loss"]),
+        "score": _rounded(chosen["score"]),
+    }
+
+
 def _gguf(step: str, made: Artifact, recipe: Recipe) -> Figures:
     return {
         "file": _file(made, gguf.FILE),
@@ -130,6 +140,15 @@ def _evaluate(step: str, made: Artifact, recipe: Recipe) -> Figures:
     }
 
 
+def _score(step: str, made: Artifact, recipe: Recipe) -> Figures:
+    return {
+        "suites": {
+            name: {who: _rounded(suite[who]["score"]) for who in ("base", "tuned")}
+            for name, suite in made.facts["suites"].items()
+        }
+    }
+
+
 def _deploy(step: str, made: Artifact, recipe: Recipe) -> Figures:
     ollama = (recipe.get("deploy") or {}).get("ollama")
     return {
@@ -146,8 +165,10 @@ FIGURES: Mapping[str, Callable[[str, Artifact, Recipe], Figures]] = {
     "validate": _validate,
     "assemble": _assemble,
     "train": _train,
+    "select": _select,
     "gguf": _gguf,
     "evaluate": _evaluate,
+    "score": _score,
     "deploy": _deploy,
 }
 
@@ -176,8 +197,10 @@ def _usd(facts: Mapping[str, Any], teacher: Mapping[str, Any]) -> float | None:
 
 
 def _file(made: Artifact, name: str) -> Figures | None:
-    for path, (sha256, size) in made.tree.items():
+    """The outermost of this name: beside the adapter of a training lie those it has kept."""
+    for path in sorted(made.tree, key=lambda path: path.count("/")):
         if PurePosixPath(path).name == name:
+            sha256, size = made.tree[path]
             return {"bytes": size, "sha256": sha256}
     return None
 

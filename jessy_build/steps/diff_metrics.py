@@ -13,11 +13,12 @@ from jessy_build.steps.sides import Side
 
 FILES: Mapping[str, tuple[str, str]] = {
     "base": ("fetch", ""),
-    "adapter": ("train", "adapter"),
+    "adapter": ("", "adapter"),
     "gguf": ("gguf", "file"),
     "Modelfile": ("deploy", "modelfile"),
 }
-"""Product → step and the figure in its block; '' for the block itself."""
+"""Product → step and the figure in its block; '' for the block itself, or for the step that the
+adapter comes from."""
 
 MEASURES = {
     "input": "input tokens",
@@ -50,7 +51,7 @@ def products(left: Side, right: Side) -> Iterator[Product]:
 
 
 def _file(side: Side, step: str, figure: str) -> File | None:
-    block = side.blocks.get(step)
+    block = side.blocks.get(step or _trained(side))
     told = (block.figures.get(figure) if figure else block.figures) if block else None
     if not told or "bytes" not in told or "sha256" not in told:
         return None
@@ -74,16 +75,21 @@ def _row_counts(left: Side, right: Side) -> Iterator[Metric]:
 
 
 def _training(left: Side, right: Side) -> Iterator[Metric]:
-    old, new = (_figure(side, "train", "validation_loss") for side in (left, right))
+    old, new = (_figure(side, _trained(side), "validation_loss") for side in (left, right))
     if old is not None and new is not None:
         rows = [_figure(side, "assemble", "valid", "sha256") for side in (left, right)]
         comparable = rows[0] == rows[1]
         verdict = _by_value(old, new) if comparable else "not comparable"
         note = "" if comparable else OTHER_ROWS
         yield Metric("validation loss", "", old, new, verdict, note=note)
-    old, new = (_figure(side, "train", "best_step") for side in (left, right))
+    old, new = (_figure(side, _trained(side), "best_step") for side in (left, right))
     if old is not None and new is not None:
         yield Metric("best step", "", old, new, "same" if old == new else "changed")
+
+
+def _trained(side: Side) -> str:
+    """The step whose adapter became the result."""
+    return "select" if "select" in side.blocks else "train"
 
 
 def _by_value(old: float, new: float) -> Verdict:

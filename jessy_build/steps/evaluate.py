@@ -1,14 +1,20 @@
-"""evaluate: the same prompts asked of base and tuned model in the same runtime, side by side."""
+"""evaluate: the same prompts asked of base and tuned model in the same runtime, side by side.
+
+Those of suites are asked here, too; `score` says what their answers are worth. So another rule asks
+nothing again.
+"""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jessy_build import chat
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import Message
 from jessy_build.plan.step import Step
+from jessy_build.recipe import suites
 from jessy_build.steps import gguf, items
 
 if TYPE_CHECKING:
@@ -18,6 +24,9 @@ if TYPE_CHECKING:
 name = "evaluate"
 version = 1
 holds = always
+
+SUITES = "suites.jsonl"
+"""What was answered to the prompts of suites."""
 
 
 def expand(loaded: "LoadedRecipe") -> list[Step]:
@@ -30,12 +39,15 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "kind": loaded.recipe.export.gguf,
         "system": loaded.system,
     }
+    if evaluate.suites:
+        params["suites"] = _suite_questions(loaded)
     needs = {"base": "convert", "tuned": "gguf", "template": gguf.template(loaded.recipe)}
     about = {
         "evaluate.prompts": [said_of(prompt) for prompt in loaded.evaluate_prompts],
         "evaluate.max_tokens": evaluate.max_tokens,
         "export.gguf": loaded.recipe.export.gguf,
         **items.about_system(loaded),
+        **_about_suites(loaded),
     }
     span = loaded.span_of("evaluate")
     return [Step(name, name, version, params, needs, "gpu", span, about=about)]
@@ -47,6 +59,37 @@ def said_of(prompt: "EvalPrompt") -> Any:
     return prompt.prompt if len(said) == 1 else said
 
 
+def _suite_questions(loaded: "LoadedRecipe") -> list[list[Any]]:
+    """Prompt and limit of tokens, each pair once, whichever suites ask it."""
+    pairs = [
+        (prompt.prompt, suite.max_tokens)
+        for suite in suites.of(loaded.recipe)
+        for prompt in suite.prompts
+    ]
+    return [list(pair) for pair in dict.fromkeys(pairs)]
+
+
+def _about_suites(loaded: "LoadedRecipe") -> dict[str, Any]:
+    return {
+        f"evaluate.suites.{suite.name}": {
+            "max_tokens": suite.max_tokens,
+            "prompts": [prompt.prompt for prompt in suite.prompts],
+        }
+        for suite in suites.of(loaded.recipe)
+    }
+
+
+class _Question(NamedTuple):
+    prompt: str
+    max_tokens: int
+
+
+def _questions(params: Mapping[str, Any]) -> list[_Question]:
+    """Those to be read side by side, then those of suites."""
+    read = [_Question(prompt["prompt"], params["max_tokens"]) for prompt in params["prompts"]]
+    return [*read, *(_Question(*pair) for pair in params.get("suites", ()))]
+
+
 def run(job: Job) -> Facts:
     talk = chat.Chat.load(job.inputs["template"])
     tuned = job.inputs["tuned"] / gguf.FILE
@@ -55,15 +98,36 @@ def run(job: Job) -> Facts:
         "base": _ask(job, "base", tuned if adapter else _base(job), talk),
         "tuned": _ask(job, "tuned", tuned, talk, adapter),
     }
+    prompts = job.step.params["prompts"]
     rows = [
         {**prompt, "base": answers["base"][i], "tuned": answers["tuned"][i]}
-        for i, prompt in enumerate(job.step.params["prompts"])
+        for i, prompt in enumerate(prompts)
     ]
     # Times are facts: the answers alone make the artifact.
     texts = [{**row, "base": row["base"]["text"], "tuned": row["tuned"]["text"]} for row in rows]
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in texts]
-    (job.out / "answers.jsonl").write_text("".join(lines), encoding="utf-8")
-    return {"rows": rows, "base": _middle(answers["base"]), "tuned": _middle(answers["tuned"])}
+    _write(job.out / "answers.jsonl", texts)
+    if "suites" in job.step.params:
+        _write(job.out / SUITES, _of_suites(job.step.params["suites"], answers, len(prompts)))
+    told = {who: _middle(found[: len(prompts)] or found) for who, found in answers.items()}
+    return {"rows": rows, **told}
+
+
+def _of_suites(
+    asked: Sequence[Sequence[Any]], answers: Mapping[str, Sequence[Mapping[str, Any]]], before: int
+) -> list[dict[str, Any]]:
+    return [
+        {"prompt": prompt, "max_tokens": limit}
+        | {
+            who: {"text": found[i]["text"], "ended": found[i]["stopped"]}
+            for who, found in answers.items()
+        }
+        for i, (prompt, limit) in enumerate(asked, start=before)
+    ]
+
+
+def _write(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    file.write_text("".join(lines), encoding="utf-8")
 
 
 def _base(job: Job) -> Path:
@@ -81,19 +145,17 @@ def _ask(
 ) -> list[dict[str, Any]]:
     from jessy_build.runtimes import llamacpp
 
-    prompts = job.step.params["prompts"]
-    offset = 0 if who == "base" else len(prompts)
+    questions = _questions(job.step.params)
+    offset = 0 if who == "base" else len(questions)
     answers = []
     with llamacpp.open(model, talk.stops, adapter=adapter) as runtime:
         runtime.ask(talk.render((Message("user", "."),), generate=True), 1)  # the first one loads
-        for number, prompt in enumerate(prompts, start=1):
+        for number, (prompt, max_tokens) in enumerate(questions, start=1):
             if job.cancelled():
                 raise KeyboardInterrupt
-            text = talk.render(
-                _messages(prompt["prompt"], job.step.params["system"]), generate=True
-            )
-            answers.append(asdict(runtime.ask(text, job.step.params["max_tokens"])))
-            job.progress(offset + number, 2 * len(prompts), "answers", who)
+            text = talk.render(_messages(prompt, job.step.params["system"]), generate=True)
+            answers.append(asdict(runtime.ask(text, max_tokens)))
+            job.progress(offset + number, 2 * len(questions), "answers", who)
     return answers
 
 

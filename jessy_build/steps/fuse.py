@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
+from jessy_build.steps import select
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -17,7 +18,7 @@ holds = always
 def expand(loaded: "LoadedRecipe") -> list[Step]:
     if loaded.recipe.export.kind == "adapter":
         return []
-    needs = {"base": "convert", "adapter": "train"}
+    needs = {"base": "convert", "adapter": select.adapter(loaded.recipe)}
     return [Step(name, name, version, {}, needs, "gpu", loaded.span_of("export"))]
 
 

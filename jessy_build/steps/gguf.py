@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jessy_build import units
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
+from jessy_build.steps import select
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -46,7 +47,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "export.gguf": recipe.export.gguf,
         "name": recipe.name,
     }
-    needs = {"model": "convert", "adapter": "train"} if alone else {"model": "fuse"}
+    needs = {"model": "convert", "adapter": select.adapter(recipe)} if alone else {"model": "fuse"}
     return [Step(name, name, version, params, needs, span=span, about=about)]
 
 

@@ -154,13 +154,20 @@ def _version(past: Past, build: Build, steps: Mapping[str, Decided], spent: Spen
         ran=outcomes.count("ran"),
         cached=outcomes.count("reused"),
         spent=spent,
-        loss=_measured(steps, "train").get("best", {}).get("loss"),
+        loss=_loss(steps),
         answer_tokens=tuned.get("tokens"),
         answer_seconds=tuned.get("seconds"),
         tag=deployed[0] if deployed else None,
         served=False,
         live=False,
     )
+
+
+def _loss(steps: Mapping[str, Decided]) -> float | None:
+    """Of the adapter that became the result."""
+    made = _measured(steps, "select") or _measured(steps, "train")
+    loss: float | None = made.get("best", {}).get("loss")
+    return loss
 
 
 def _measured(steps: Mapping[str, Decided], step: str) -> Mapping[str, Any]:

@@ -130,6 +130,7 @@ NUMBER = Shape("number")
 TEXT = Shape("string")
 FILE = Shape("object", {"bytes": WHOLE, "sha256": DIGEST}, ("bytes", "sha256"))
 ROWS = Shape("object", {"rows": WHOLE, "sha256": DIGEST}, ("rows", "sha256"))
+SCORES = Shape("object", {"base": NUMBER, "tuned": NUMBER}, ("base", "tuned"))
 ANSWERS = Shape("object", {"median_tokens": NUMBER, "ended": WHOLE}, ("median_tokens", "ended"))
 
 
@@ -168,14 +169,18 @@ STEP = Shape(
         "scores": Shape("object", every=NUMBER, says="validate: the judge's, on average."),
         "train": _told(ROWS, "assemble: the rows that are trained on."),
         "valid": _told(ROWS, "assemble: the rows that are held out."),
-        "adapter": _told(FILE, "train: the adapter's weights."),
+        "adapter": _told(FILE, "train, select: the adapter's weights."),
         "steps": _told(WHOLE, "train: updates of the adapter."),
-        "best_step": _told(WHOLE, "train: the update whose weights are the result."),
-        "validation_loss": _told(NUMBER, "train: on the held-out rows, at the best step."),
+        "best_step": _told(WHOLE, "train, select: the update whose weights are the result."),
+        "validation_loss": _told(NUMBER, "train, select: on the held-out rows, at that step."),
+        "score": _told(NUMBER, "select: of its answers to the suite, from 0 to 1."),
         "file": _told(FILE, "gguf: the model file."),
         "prompts": _told(WHOLE, "evaluate: prompts asked of both models."),
         "base": _told(ANSWERS, "evaluate: the base's answers; how many ended by themselves."),
         "tuned": _told(ANSWERS, "evaluate: the tuned model's answers."),
+        "suites": Shape(
+            "object", every=SCORES, says="score: of both models' answers to each suite, 0 to 1."
+        ),
         "quantize": _told(TEXT, "deploy: how Ollama stores the weights, where the recipe says."),
         "modelfile": _told(FILE, "deploy: what Ollama is told about the model."),
     },

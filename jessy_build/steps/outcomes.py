@@ -14,7 +14,7 @@ from jessy_build.engine.events import Event
 from jessy_build.engine.rebuild import Decision
 from jessy_build.engine.schedule import Result
 from jessy_build.plan.step import Plan
-from jessy_build.steps import builds, capped, plan_document
+from jessy_build.steps import builds, capped, plan_document, select
 from jessy_build.steps.builds import Workspace
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _outcome(workspace: Workspace, result: Result) -> Outcome:
         status=_status(result),
         folder=workspace.folder.relative_to(workspace.settings.project).as_posix(),
         rows=assembled["train"] + assembled["valid"] if assembled else None,
-        valid_loss=facts["train"]["best"]["loss"] if "train" in facts else None,
+        valid_loss=select.best(facts)["loss"] if "train" in facts else None,
         answer_tokens=tuned.get("tokens"),
         answer_seconds=tuned.get("seconds"),
         bytes=facts["gguf"]["bytes"] if "gguf" in facts else None,

@@ -18,7 +18,7 @@ from jessy_build.parity import agreement
 from jessy_build.parity.agreement import Choice, Seen
 from jessy_build.parity.survival import Place, Probe, Said
 from jessy_build.plan.step import Step
-from jessy_build.steps import gguf, likeness, probes
+from jessy_build.steps import gguf, likeness, probes, select
 from jessy_build.steps.likeness import Ids
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     recipe = loaded.recipe
     params = {"kind": recipe.export.gguf}
     needs = {"base": "convert", "gguf": "gguf", "dataset": "assemble"}
-    needs |= {"adapter": "train"} if recipe.export.kind == "adapter" else {"model": "fuse"}
+    needs |= (
+        {"adapter": select.adapter(recipe)}
+        if recipe.export.kind == "adapter"
+        else {"model": "fuse"}
+    )
     span = loaded.span_of("export")
     about = {"export.gguf": recipe.export.gguf}
     return [Step(name, name, version, params, needs, "gpu", span, about=about)]

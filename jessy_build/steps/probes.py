@@ -70,7 +70,7 @@ def judge(
 
 def tongue(text: str) -> str:
     """'' where a text is clearly of neither language, as one of three words may be."""
-    from jessy_build.validators import tongue as tongues
+    from jessy_build.speech import tongue as tongues
 
     counted = tongues.words(text)
     if counted.tr == counted.en:

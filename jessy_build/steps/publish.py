@@ -1,7 +1,7 @@
 """Lay the finished files of a build out under `builds/<name>/<version>/` for people to take."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from jessy_build import digest
@@ -11,10 +11,17 @@ from jessy_build.engine.store import Damaged, Store
 from jessy_build.plan.step import Plan
 from jessy_build.trainers import metrics
 
-LAID_OUT = {"gguf": ".", "deploy": ".", "report": ".", "train": "adapter", "assemble": "dataset"}
+LAID_OUT = {
+    "gguf": ".",
+    "deploy": ".",
+    "report": ".",
+    "train": "adapter",
+    "select": "adapter",
+    "assemble": "dataset",
+}
 """Step → folder below the version's."""
 
-LOOKED_INTO = ("generate", "validate", "evaluate")
+LOOKED_INTO = ("generate", "validate", "evaluate", "score")
 """Kinds of steps whose files `show`, `status` and `diff` read: they come along with a build from a
 shared store, since they are small. What is large (base, fused model) comes when a step needs it."""
 
@@ -23,28 +30,30 @@ LINKED = 1 << 20
 so that editing one cannot touch the store."""
 
 
+def laid_out(steps: Collection[str]) -> dict[str, str]:
+    """Of a build with these steps. Where one adapter was chosen among several, it is that one."""
+    idle = {"train"} if "select" in steps else set()
+    return {step: below for step, below in LAID_OUT.items() if step in {*steps} - idle}
+
+
 def places(folder: Path, made: Mapping[str, Artifact]) -> list[Path]:
-    laid_out = [
-        folder / below / path
-        for step, below in LAID_OUT.items()
-        if step in made
-        for path in made[step].tree
+    found = [
+        folder / below / path for step, below in laid_out(made).items() for path in made[step].tree
     ]
-    return [*laid_out, folder / metrics.NAME] if "train" in made else laid_out
+    return [*found, folder / metrics.NAME] if "train" in made else found
 
 
 def wanted(plan: Plan) -> frozenset[str]:
     """The steps whose files a build leaves here, wherever they were made."""
-    kinds = {*LAID_OUT, *LOOKED_INTO}
+    kinds = {*laid_out([step.kind for step in plan]), *LOOKED_INTO}
     return frozenset(step.name for step in plan if step.kind in kinds)
 
 
 def publish(folder: Path, store: Store, made: Mapping[str, Artifact]) -> None:
     """One build at a time, so that what lies there is of one build. Proved before it is taken."""
     with store.claim(f"publish-{digest.of_value(str(folder))}"):
-        for step, below in LAID_OUT.items():
-            if step in made:
-                _lay_out(folder / below, store, made[step])
+        for step, below in laid_out(made).items():
+            _lay_out(folder / below, store, made[step])
         if "train" in made:
             _write_metrics(folder / metrics.NAME, made["train"])
 

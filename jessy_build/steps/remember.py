@@ -29,8 +29,10 @@ MEASURED: Mapping[str, tuple[str, ...]] = {
     "validate": ("rows", "rejected", "by_rule", "warned", "judged"),
     "assemble": ("train", "valid"),
     "train": ("best", "steps"),
+    "select": ("best",),
     "gguf": ("bytes",),
     "evaluate": ("base", "tuned"),
+    "score": ("suites",),
     "deploy": ("target", "host", "tag", "digest"),
 }
 """Kind of step → the facts that are worth knowing when its artifact has left the store."""

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jessy_build.engine.kind import Job
 from jessy_build.engine.ledger import Artifact
 from jessy_build.reports import data
+from jessy_build.steps import publish, select
 from jessy_build.trainers import halves
 
 
@@ -20,7 +22,7 @@ def of(job: Job) -> data.ReportData:
         description=job.step.params["description"],
         base=_base(recipe, made["fetch"], made["convert"].facts["parameters"]),
         dataset=_dataset(made["assemble"].facts, made["validate"].facts, trained),
-        training=_training(trained, made["train"].seconds, recipe["train"]),
+        training=_training(made, recipe["train"]),
         comparisons=comparisons(made.get("evaluate")),
         steps=tuple(data.Step(s, a.seconds, a.made_at < job.started) for s, a in made.items()),
         files=_files(made),
@@ -29,6 +31,7 @@ def of(job: Job) -> data.ReportData:
         modelfile=(job.inputs["deploy"] / "Modelfile").read_text(encoding="utf-8"),
         asked_how=_asked_how(job),
         parity=_parity(made),
+        suites=_suites(made.get("score")),
     )
 
 
@@ -87,19 +90,49 @@ def _scores(judged: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _training(
-    trained: Mapping[str, Any], seconds: float, config: Mapping[str, Any]
-) -> data.Training:
+def _training(made: Mapping[str, Artifact], config: Mapping[str, Any]) -> data.Training:
+    trained = made["train"].facts
     return data.Training(
         curve=tuple(_curve(trained)),
-        best_step=trained["best"]["step"],
-        seconds=seconds,
+        best_step=select.best({name: artifact.facts for name, artifact in made.items()})["step"],
+        candidates=_candidates(made.get("select")),
+        seconds=made["train"].seconds,
         settings=(*_flat(config), *_followed(trained)),
         peak_memory=trained["peak_memory"],
         expected_memory=trained.get("estimate", {}).get("memory"),
         tokens_per_second=trained["tokens_per_second"],
         halved=halves.in_words(trained["halved"]) if trained.get("halved") else "",
         processes=trained.get("processes", 1),
+    )
+
+
+def _candidates(selected: Artifact | None) -> tuple[data.Candidate, ...]:
+    if selected is None:
+        return ()
+    return tuple(
+        data.Candidate(
+            one["step"], one["loss"], one["score"], one["passed"], selected.facts["prompts"]
+        )
+        for one in selected.facts["candidates"]
+    )
+
+
+def _suites(scored: Artifact | None) -> tuple[data.Suite, ...]:
+    found = scored.facts["suites"] if scored else {}
+    return tuple(_suite(name, suite["base"], suite["tuned"]) for name, suite in found.items())
+
+
+def _suite(name: str, base: Mapping[str, Any], tuned: Mapping[str, Any]) -> data.Suite:
+    return data.Suite(
+        name,
+        tuned["prompts"],
+        data.Scored(base["score"], base["passed"]),
+        data.Scored(tuned["score"], tuned["passed"]),
+        tuple(
+            data.Missed(row["prompt"], row["text"], tuple(row["missed"]))
+            for row in tuned["rows"]
+            if row["missed"]
+        ),
     )
 
 
@@ -146,11 +179,9 @@ def _answer(row: Mapping[str, Any]) -> data.Answer:
 
 
 def _files(made: Mapping[str, Artifact]) -> tuple[data.File, ...]:
-    wanted = {"gguf": "", "train": "adapter/", "assemble": "dataset/", "deploy": ""}
     return tuple(
-        data.File(f"{below}{path}", size, sha256)
-        for step, below in wanted.items()
-        if step in made
+        data.File((Path(below) / path).as_posix(), size, sha256)
+        for step, below in publish.laid_out(made).items()
         for path, (sha256, size) in made[step].tree.items()
     )
 

@@ -33,7 +33,7 @@ BUILD = re.compile(r"build:(\d+)")
 REVISION = re.compile(r"(?P<rev>.+):(?P<path>[^:]+\.ya?ml)")
 OLLAMA = "ollama:"
 TAG = re.compile(r"[\w.-]+(/[\w.-]+)*:[\w.-]+", re.ASCII)
-OPTIONAL = frozenset(("evaluate",))
+OPTIONAL = frozenset(("evaluate", "score", "select"))
 """Kinds of steps that only a block of the recipe brings about."""
 FORMS = "a recipe, a lock file, build:N, REV:path.yaml, or ollama:NAME:TAG"
 

@@ -33,7 +33,12 @@ INCLUDED_FILES = f"{INCLUDE}.files"
 NAMED = 3
 """Fields that are named in a sentence."""
 DECISIONS_NAMED = 5
-NEW_BLOCKS: Mapping[str, str] = {"generate": "categories.{}", "evaluate": "evaluate"}
+NEW_BLOCKS: Mapping[str, str] = {
+    "generate": "categories.{}",
+    "evaluate": "evaluate",
+    "score": "evaluate.suites",
+    "select": "train.keep",
+}
 """Kinds of steps that only a block of the recipe brings about."""
 
 

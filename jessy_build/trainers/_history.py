@@ -6,7 +6,7 @@ from typing import Any, Self
 from jessy_build.trainers import metrics
 from jessy_build.trainers._batches import Packed
 from jessy_build.trainers.config import Config, Divergence
-from jessy_build.trainers.lora import Best, PhaseEnd, Point, Validation
+from jessy_build.trainers.lora import Best, Kept, PhaseEnd, Point, Validation
 
 LOWEST = "the lowest loss on the validation rows"
 LAST = "the last step"
@@ -18,6 +18,7 @@ class History:
     curve: list[Point] = field(default_factory=list)
     validation: list[Validation] = field(default_factory=list)
     phases: list[PhaseEnd] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     tokens: int = 0
     supervised: int = 0
     computed: int = 0
@@ -32,7 +33,9 @@ class History:
         curve = [Point(**point) for point in state["curve"]]
         validation = [Validation(**point) for point in state["validation"]]
         phases = [PhaseEnd(**phase) for phase in state["phases"]]
-        return cls(**{**state, "curve": curve, "validation": validation, "phases": phases})
+        kept = [Kept(**one) for one in state.get("kept", ())]
+        lists = {"curve": curve, "validation": validation, "phases": phases, "kept": kept}
+        return cls(**{**state, **lists})
 
     def lines(self) -> str:
         return metrics.text(map(asdict, self.curve), map(asdict, self.validation))

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+WEIGHTS = "adapters.safetensors"
+CONFIG = "adapter_config.json"
+
 
 def write(out: Path, adapter: dict[str, Any], config: dict[str, Any]) -> None:
     import numpy as np
@@ -13,9 +16,9 @@ def write(out: Path, adapter: dict[str, Any], config: dict[str, Any]) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     plain = {name: np.array(adapter[name]) for name in sorted(adapter)}
-    _replace(out / "adapters.safetensors", save(plain, metadata={"format": "mlx"}))
+    _replace(out / WEIGHTS, save(plain, metadata={"format": "mlx"}))
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    _replace(out / "adapter_config.json", text.encode())
+    _replace(out / CONFIG, text.encode())
 
 
 def _replace(file: Path, content: bytes) -> None:

@@ -19,6 +19,7 @@ from jessy_build.trainers import (
     _batches,
     _checkpoint,
     _course,
+    _kept,
     _model,
     _optimizer,
     _result,
@@ -30,7 +31,7 @@ from jessy_build.trainers._checkpoint import Checkpoint
 from jessy_build.trainers._course import Stretch
 from jessy_build.trainers._history import History
 from jessy_build.trainers._ranks import ALONE, Ranks
-from jessy_build.trainers.config import Phase
+from jessy_build.trainers.config import BySuite, Phase
 from jessy_build.trainers.lora import PhaseEnd, Point, TrainJob, Validation
 
 
@@ -238,6 +239,7 @@ class Session:
     def _validate(self, step: int) -> None:
         ended = self.course.ended(step)
         if not self.valid:
+            self._keep(step, None)
             self._end_phase(ended, step, None)
             return
         begin = time.perf_counter()
@@ -251,8 +253,18 @@ class Session:
         self.metrics.write(metrics.look(asdict(seen)))
         if self.history.lowest(self.course.stretches[-1].begin) is seen:
             self.best = self._adapter()
+        self._keep(step, loss)
         self.say("validated", done=step, total=self.updates, loss=loss)
         self._end_phase(ended, step, reached)
+
+    def _keep(self, step: int, loss: float | None) -> None:
+        """As the best one, of the last phase alone."""
+        keep = self.config.keep
+        learning = step > self.course.stretches[-1].begin
+        if not isinstance(keep, BySuite) or not learning or not self.ranks.leads:
+            return
+        made = _kept.put(self.job.work, step, loss, self._adapter(), self.learner.adapter_config)
+        self.history.kept = _kept.thinned([*self.history.kept, made], keep.among)
 
     def _end_phase(self, ended: Stretch | None, step: int, reached: float | None) -> None:
         if ended and ended.phase:
@@ -323,6 +335,7 @@ class Session:
         began = time.monotonic()
         with self.saving:
             _checkpoint.save(self.job.work, self.name, latest)
+        _kept.sweep(self.job.work, [one["step"] for one in latest.state["history"]["kept"]])
         self.saved = time.monotonic()
         self.saving_took = self.saved - began
 
@@ -355,6 +368,7 @@ class Session:
         adapter = self._adapter() if best.step == ended else self.best
         _result.write(self.job.out, adapter, self.learner.adapter_config)
         history = self.history
+        _kept.hand_over(self.job.work, self.job.out, history.kept)
         self.say(
             "finished",
             steps=ended,
@@ -366,6 +380,7 @@ class Session:
             validation=[asdict(point) for point in history.validation],
             phases=[asdict(phase) for phase in history.phases],
             best=asdict(best),
+            kept=[asdict(one) for one in history.kept],
             tokens=history.tokens,
             supervised_tokens=history.supervised,
             padding=history.padding,

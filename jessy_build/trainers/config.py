@@ -11,7 +11,11 @@ from pydantic import Field, model_validator
 from jessy_build import config
 
 EPOCHS = 3
-NOT_TRAINED: Mapping[str, Any] = {"divergence": True, "phases": {"__all__": {"gate"}}}
+NOT_TRAINED: Mapping[str, Any] = {
+    "divergence": True,
+    "phases": {"__all__": {"gate"}},
+    "keep": {"suite"},
+}
 """Fields that change no adapter: they only say which one is good enough."""
 SINCE: Mapping[str, Any] = {"method": "lora", "base_bits": None}
 """Fields that came later, and what was always done before: what says the same is the same."""
@@ -135,6 +139,16 @@ class Phase(config.Config):
         return self.gate is None or (reached is not None and reached <= self.gate.valid_loss.max)
 
 
+class BySuite(config.Config):
+    """Which adapter is the result: the one whose answers score best."""
+
+    suite: str
+    """The name of one of `evaluate.suites`. Its prompts are asked of each adapter that is kept."""
+    among: int = Field(default=5, ge=2)
+    """How many are kept: the last, and of the others those with the lowest validation losses. They
+    are taken at the looks at the validation rows (`eval_every`), and each takes its disk space."""
+
+
 class Config(config.Config):
     """How the adapter is trained."""
 
@@ -185,8 +199,9 @@ class Config(config.Config):
     """Tokens of the longest row allowed. A longer one is refused, never cut."""
     eval_every: int = Field(default=0, ge=0)
     """Optimizer updates between two looks at the validation rows; 0 = after each epoch."""
-    keep: Literal["best", "last"] = "best"
-    """Which adapter is the result: the one with the lowest validation loss, or the final one."""
+    keep: Literal["best", "last"] | BySuite = "best"
+    """Which adapter is the result: the one with the lowest validation loss, the final one, or of
+    several that are kept the one whose answers to a suite score best."""
     seed: int = Field(default=42, ge=0)
     """Decides the first adapter, the order of rows and the dropout."""
 

@@ -23,7 +23,7 @@ class TrainJob:
     dataset: Path
     """A folder with `train.jsonl` and `valid.jsonl`."""
     out: Path
-    """Takes `adapters.safetensors` and `adapter_config.json`."""
+    """Takes `adapters.safetensors` and `adapter_config.json`, and those that were kept besides."""
     work: Path
     """Takes the checkpoint, the log and `metrics.jsonl`. The same folder again resumes."""
     config: Config
@@ -68,6 +68,21 @@ class Validation:
     loss: float
     seconds: float = field(default=0.0, compare=False)
     """As of a point: when it was looked."""
+
+
+KEPT = "kept"
+"""The folder, beside the adapter, of those that another step chooses among: each below its step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An adapter on the way, as `keep: {suite: ...}` wants some."""
+
+    step: int
+    loss: float | None
+    """On the validation rows; None when there are none."""
+    sha256: str
+    """Of its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +143,8 @@ class TrainingRun:
     """Where memory ran out, if it did."""
     processes: int = 1
     """That trained together."""
+    kept: tuple[Kept, ...] = ()
+    """Adapters to choose among, in the order of their steps."""
 
 
 def train(
@@ -203,6 +220,7 @@ def _run(said: dict[str, Any], halved: Halved | None) -> TrainingRun:
             "validation": tuple(Validation(**point) for point in said["validation"]),
             "phases": tuple(PhaseEnd(**phase) for phase in said["phases"]),
             "best": Best(**said["best"]),
+            "kept": tuple(Kept(**one) for one in said["kept"]),
             "halved": halved,
         }
     )

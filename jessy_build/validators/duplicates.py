@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from jessy_build.example import Example, Role
+from jessy_build.speech.phrases import OTHERS, TURKISH
 from jessy_build.validators.finding import Finding, Limits, error, excerpt
-from jessy_build.validators.phrases import OTHERS, TURKISH
 
 RULE = "duplicates"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from jessy_build.example import Example
-from jessy_build.validators import phrases
+from jessy_build.speech import phrases
 from jessy_build.validators.finding import Finding, Limits, error
 
 RULE = "forbid"

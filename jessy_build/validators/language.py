@@ -17,9 +17,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from jessy_build.example import Example
-from jessy_build.validators import tongue
+from jessy_build.speech import tongue
+from jessy_build.speech.phrases import OTHERS
 from jessy_build.validators.finding import Finding, Limits, error, excerpt
-from jessy_build.validators.phrases import OTHERS
 
 RULE = "language"
 

@@ -19,7 +19,6 @@ WRITTEN = {
     "base.model=ollama:*": "base={model: 'ollama:gemma3:270m', sha256: null}",
     "export.kind=adapter": "export.kind=adapter",
     "evaluate.compare_with": "evaluate={prompts: [x], compare_with: [base, previous]}",
-    "evaluate.suites": "evaluate={prompts: [x], suites: [a.yaml]}",
     "evaluate.scenarios": "evaluate={prompts: [x], scenarios: [a.feature]}",
     "evaluate.gates": "evaluate={prompts: [x], gates: {turkish: {min: 0.9}}}",
 }

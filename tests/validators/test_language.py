@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from jessy_build.example import Example, Message
-from jessy_build.validators import Limits, language, tongue
+from jessy_build.speech import tongue
+from jessy_build.validators import Limits, language
 from tests.validators.rows import talk
 
 HERE = Path(__file__).parent

@@ -1,6 +1,7 @@
 import pytest
 
-from jessy_build.validators import Limits, forbid, persona, phrases
+from jessy_build.speech import phrases
+from jessy_build.validators import Limits, forbid, persona
 from jessy_build.validators.finding import Manner
 from tests.validators.rows import talk
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
-from jessy_build.validators import lexicon
+from jessy_build.speech import lexicon
 
 Tongue = Literal["tr", "en"]
 

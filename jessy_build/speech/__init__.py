@@ -1,0 +1,1 @@
+"""What a text says: phrases in it, and which of its words are Turkish or English."""
