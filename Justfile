@@ -115,7 +115,7 @@ docs: _install
     {{ jessy }} schema missing > schemas/missing.schema.json
     {{ jessy }} schema diff > schemas/diff.schema.json
     {{ jessy }} schema lock > schemas/lock.schema.json
-    for name in tokens why status overview history show review export rollback gc bases; do {{ jessy }} schema $name > schemas/$name.schema.json; done
+    for name in suite tokens why status overview history show review export rollback gc bases; do {{ jessy }} schema $name > schemas/$name.schema.json; done
     .venv/bin/python -m tests.recipe.errors_page
 
 _lint: _install_dev

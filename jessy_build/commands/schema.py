@@ -9,11 +9,11 @@ from jessy_build.commands import OK
 if TYPE_CHECKING:
     from jessy_build.console import Console
 
-HELP = "print the JSON schema of recipes (for editors), of locks, or of what --json prints"
+HELP = "print the JSON schema of recipes and suites (for editors), locks, or what --json prints"
 EXAMPLE = "jessy schema > recipe.schema.json"
 NAMES = (
-    *("recipe", "lock", "preview", "tokens", "plan", "plans", "compared", "missing", "diff"),
-    *("why", "status", "overview", "history", "show", "review", "export", "rollback", "gc"),
+    *("recipe", "suite", "lock", "preview", "tokens", "plan", "plans", "compared", "missing"),
+    *("diff", "why", "status", "overview", "history", "show", "review", "export", "rollback", "gc"),
     "bases",
 )
 """As `steps/schemas` has them; a test compares, since help must not load the recipe language."""

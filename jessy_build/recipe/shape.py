@@ -108,11 +108,13 @@ def _faults(root: Node, errors: Iterable[ErrorDetails]) -> list[_Fault]:
     for error in errors:
         grouped.setdefault(_place(root, error), []).append(error)
     deep = {(*path, name) if kind == "missing" else path for path, kind, name in grouped}
+    refused = {path for path, kind, _ in grouped if kind == "refused"}
     return [
         _Fault(path, kind, name, tuple(found))
         for (path, kind, name), found in grouped.items()
         # A member of a union that another member came further with.
-        if kind != "value" or not any(p[: len(path)] == path and len(p) > len(path) for p in deep)
+        if kind != "value"
+        or not (path in refused or any(p[: len(path)] == path and len(p) > len(path) for p in deep))
     ]
 
 

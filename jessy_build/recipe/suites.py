@@ -1,6 +1,7 @@
 """`evaluate.suites`: files are read into the recipe's tree, so that whatever is wrong in one is
 told like anything else, with its place there."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePath
@@ -80,6 +81,17 @@ def _put(root: Node, place: Path, node: Node) -> Node:
     entry = root.value[str(place[0])]
     below = replace(entry, node=_put(entry.node, place[1:], node))
     return replace(root, value={**root.value, str(place[0]): below})
+
+
+def schema_text() -> str:
+    """Of a suite in a file of its own, where its name may be the file's."""
+    from jessy_build.recipe.documented import DocumentedSchema
+
+    made = Suite.model_json_schema(schema_generator=DocumentedSchema)
+    made["required"] = [name for name in made["required"] if name != "name"]
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    whole = {**draft, **made, "title": "jessy-build suite"}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
 def of(recipe: "Recipe") -> tuple[Suite, ...]:
@@ -180,7 +192,8 @@ def the_suite_to_keep_by_is_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic
         ("train", "keep", "suite"),
         NO_SUITE,
         f"there is no suite {scalars.told(keep.suite)}",
-        expected=", ".join(names) or "the name of one of evaluate.suites, of which there is none",
+        expected=", ".join(dict.fromkeys(names))
+        or "the name of one of evaluate.suites, of which there is none",
         hint=near(keep.suite, names) or "list its file in evaluate.suites",
     )
 

@@ -10,6 +10,10 @@ from jessy_build.recipe.source import Node
 Path: TypeAlias = tuple[str | int, ...]
 
 
+CALLED_BY = ("name", "prompt")
+"""Fields that an item of a list is called by, in this order."""
+
+
 def known(root: Node, loc: Sequence[str | int]) -> Path:
     """The segments that lead through the tree; what is none of it (a union's tag) is skipped."""
     path: list[str | int] = []
@@ -107,8 +111,9 @@ def dotted(root: Node, path: Path, above: Path = ()) -> str:
 
 
 def _item_name(item: Node) -> str | None:
-    if isinstance(item.value, Mapping) and "name" in item.value:
-        item = item.value["name"].node
+    if isinstance(item.value, Mapping):
+        named = next((item.value[word] for word in CALLED_BY if word in item.value), None)
+        item = named.node if named else item
     return item.value if isinstance(item.value, str) and len(item.value) <= 60 else None
 
 

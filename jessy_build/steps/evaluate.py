@@ -15,7 +15,7 @@ from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.example import Message
 from jessy_build.plan.step import Step
 from jessy_build.recipe import suites
-from jessy_build.steps import gguf, items
+from jessy_build.steps import gguf, items, suite_params
 
 if TYPE_CHECKING:
     from jessy_build.recipe.files import EvalPrompt
@@ -47,7 +47,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
         "evaluate.max_tokens": evaluate.max_tokens,
         "export.gguf": loaded.recipe.export.gguf,
         **items.about_system(loaded),
-        **_about_suites(loaded),
+        **suite_params.about_questions(suites.of(loaded.recipe)),
     }
     span = loaded.span_of("evaluate")
     return [Step(name, name, version, params, needs, "gpu", span, about=about)]
@@ -67,16 +67,6 @@ def _suite_questions(loaded: "LoadedRecipe") -> list[list[Any]]:
         for prompt in suite.prompts
     ]
     return [list(pair) for pair in dict.fromkeys(pairs)]
-
-
-def _about_suites(loaded: "LoadedRecipe") -> dict[str, Any]:
-    return {
-        f"evaluate.suites.{suite.name}": {
-            "max_tokens": suite.max_tokens,
-            "prompts": [prompt.prompt for prompt in suite.prompts],
-        }
-        for suite in suites.of(loaded.recipe)
-    }
 
 
 class _Question(NamedTuple):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from jessy_build import units
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
-from jessy_build.steps import items
+from jessy_build.steps import items, suite_params
 from jessy_build.trainers.config import NOT_TRAINED
 
 if TYPE_CHECKING:
@@ -43,14 +43,17 @@ def expand(loaded: "LoadedRecipe", steps: Sequence[Step]) -> list[Step]:
 
 
 def _about(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Topics by their names, as they are told of the steps that ask about them."""
+    """Topics and suites by their names, as they are told of the steps that ask about them."""
     categories = {
         name: {**block, "topics": items.topics_by_name(block["topics"])}
         if "topics" in block
         else block
         for name, block in said["categories"].items()
     }
-    return {**said, "categories": categories}
+    if not said.get("evaluate", {}).get("suites"):
+        return {**said, "categories": categories}
+    evaluate = {**said["evaluate"], "suites": suite_params.by_name(said["evaluate"]["suites"])}
+    return {**said, "categories": categories, "evaluate": evaluate}
 
 
 def run(job: Job) -> Facts:

@@ -14,6 +14,12 @@ def recipe() -> str:
     return schema_text()
 
 
+def suite() -> str:
+    from jessy_build.recipe.suites import schema_text
+
+    return schema_text()
+
+
 def plan() -> str:
     from jessy_build.steps.plan_document import Document
 
@@ -138,6 +144,7 @@ def _of(kind: Any, title: str) -> str:
 
 SCHEMAS: Mapping[str, Callable[[], str]] = {
     "recipe": recipe,
+    "suite": suite,
     "preview": preview,
     "tokens": tokens,
     "plan": plan,

@@ -27,7 +27,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     if not found:
         return []
     params = {"suites": {suite.name: suite_params.of(loaded, suite) for suite in found}}
-    about = {word: said for suite in found for word, said in suite_params.about(suite).items()}
+    about = suite_params.about(loaded, found)
     span = loaded.span_of("evaluate.suites")
     return [Step(name, name, version, params, {"answers": "evaluate"}, span=span, about=about)]
 

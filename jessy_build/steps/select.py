@@ -38,7 +38,10 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     suite = suites.named(loaded.recipe, keep.suite)
     params = {"suite": suite_params.of(loaded, suite), "system": loaded.system}
     needs = {"base": "convert", "kept": "train"}
-    about = {**suite_params.about(suite), **items.about_system(loaded)}
+    about = {
+        **suite_params.about(loaded, (suite,)),
+        **items.about_system(loaded),
+    }
     span = loaded.span_of("train.keep")
     return [Step(name, name, version, params, needs, "gpu", span, about=about)]
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jessy_build.evaluators import scoring
+from jessy_build.evaluators.config import LEVEL
 from jessy_build.evaluators.rules import Said
 from jessy_build.evaluators.scoring import Scored
 from jessy_build.recipe import suites
@@ -15,6 +16,10 @@ from jessy_build.recipe import suites
 if TYPE_CHECKING:
     from jessy_build.evaluators.config import Suite
     from jessy_build.recipe.load import LoadedRecipe
+
+
+RULES_READ = {"expect", "language", "complexity"}
+"""Of a prompt, what only its score hangs on."""
 
 
 def of(loaded: "LoadedRecipe", suite: "Suite") -> dict[str, Any]:
@@ -28,15 +33,46 @@ def of(loaded: "LoadedRecipe", suite: "Suite") -> dict[str, Any]:
     }
 
 
-def about(suite: "Suite") -> dict[str, Any]:
-    """In the words of the recipe, prompt by prompt."""
-    said = suite.model_dump(mode="json", exclude_unset=True, exclude={"name", "description"})
-    prompts = {one["prompt"]: _besides(one) for one in said["prompts"]}
-    return {f"evaluate.suites.{suite.name}": {**said, "prompts": prompts}}
+def about(loaded: "LoadedRecipe", found: Sequence["Suite"]) -> dict[str, Any]:
+    """In the words of the recipe, prompt by prompt, and how many words the levels allow that say
+    how long an answer may be."""
+    levels = {
+        str(prompt.complexity)
+        for suite in found
+        for prompt in suite.prompts
+        if LEVEL in (prompt.expect.words or suite.expect.words,)
+    }
+    spec = loaded.recipe.complexity
+    words = {level: {"words": list(spec[level].words)} for level in sorted(levels)}
+    return {**_told(found, {}), **({"complexity": words} if words else {})}
 
 
-def _besides(prompt: Mapping[str, Any]) -> Any:
-    return {name: value for name, value in prompt.items() if name != "prompt"} or True
+def about_questions(found: Sequence["Suite"]) -> dict[str, Any]:
+    """Without what is expected of the answers."""
+    return _told(found, {"expect": True, "prompts": {"__all__": RULES_READ}})
+
+
+def _told(found: Sequence["Suite"], left_out: Mapping[str, Any]) -> dict[str, Any]:
+    exclude: Any = {"description": True, **left_out}
+    said = [suite.model_dump(mode="json", exclude_unset=True, exclude=exclude) for suite in found]
+    return {f"evaluate.suites.{name}": block for name, block in by_name(said).items()}
+
+
+def by_name(written: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Suites by their names and their prompts by what is asked, so that each is told by itself."""
+    return {
+        suite["name"]: {
+            **_without(suite, "name"),
+            "prompts": {
+                one["prompt"]: _without(one, "prompt") or one["prompt"] for one in suite["prompts"]
+            },
+        }
+        for suite in written
+    }
+
+
+def _without(block: Mapping[str, Any], field: str) -> dict[str, Any]:
+    return {name: value for name, value in block.items() if name != field}
 
 
 def scored(params: Mapping[str, Any], answers: Sequence[Said]) -> list[Scored]:

@@ -329,7 +329,9 @@ def _value(of: Any, field: str) -> Any:
 
 
 def _name_of(item: Any) -> Any:
-    return item.get("name") if isinstance(item, Mapping) else item
+    if not isinstance(item, Mapping):
+        return item
+    return next((item[word] for word in tree.CALLED_BY if word in item), None)
 
 
 def _first_difference(old: Any, new: Any) -> tuple[str | int, ...]:

@@ -186,7 +186,9 @@ train:
   grad_checkpoint: false
   max_seq_length: 512
   eval_every: 2
-  keep: best
+  keep:
+    suite: manner
+    among: 2
 export:
   kind: fused
   gguf: f16
@@ -225,9 +227,36 @@ deploy:
 evaluate:
   prompts: evaluate.jsonl
   max_tokens: 2
+  suites:
+    - name: manner
+      description: Short ones.
+      max_tokens: 2
+      expect:
+        words:
+          min: 1
+          max: 9
+        language: same
+        contains: [a]
+        any_of: [a, b]
+        lacks: [c]
+        equals: [d]
+        ends: false
+      prompts:
+        - prompt: naber
+          language: tr
+          complexity: low
+          expect:
+            words: level
+        - prompt: hey
+          language: en
+          expect:
+            ends: true
+    - name: other
+      prompts: [{prompt: hi, expect: {ends: true}}]
 pools: {anthropic: 8}
 budget: {max_usd: 20}
 """
+EVALUATE = RECIPE[RECIPE.index("evaluate:\n") : RECIPE.index("pools:")]
 DEPLOY = RECIPE[RECIPE.index("deploy:\n") : RECIPE.index("evaluate:\n")]
 BELOW = """\
 # What all our recipes say.
@@ -289,7 +318,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "teachers.far.temperature": ("0.6", "generate:afar"),
     "teachers.curated.files": ("[more.jsonl]", "generate:smalltalk"),
     "complexity.low.iterations": ("[1, 3]", "generate:talk validate assemble"),
-    "complexity.low.words": ("[1, 50]", "generate:talk validate assemble"),
+    "complexity.low.words": ("[1, 50]", "generate:talk validate assemble select score"),
     "complexity.low.seconds": ("6", "generate:talk"),
     "complexity.high.iterations": ("[4, 9]", "validate assemble"),
     "complexity.high.words": ("[3, 600]", "validate"),
@@ -355,6 +384,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "train.max_seq_length": ("256", "tokens train"),
     "train.eval_every": ("3", "train"),
     "train.keep": ("last", "train"),
+    "train.keep.suite": ("other", "select"),
+    "train.keep.among": ("3", "train"),
     "train.seed": ("5", "train"),
     "export.kind": ("adapter", "gguf"),
     "export.gguf": ("f32", "gguf parity evaluate"),
@@ -383,6 +414,20 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "deploy.env_file.key": ("LIVE", "deploy"),
     "evaluate.prompts": ("questions.jsonl", "validate evaluate"),
     "evaluate.max_tokens": ("3", "evaluate"),
+    "evaluate.suites.manner.description": ("Brief ones.", ""),
+    "evaluate.suites.manner.max_tokens": ("3", "select evaluate score"),
+    "evaluate.suites.manner.expect.words.min": ("2", "select score"),
+    "evaluate.suites.manner.expect.words.max": ("8", "select score"),
+    "evaluate.suites.manner.expect.language": ("tr", "select score"),
+    "evaluate.suites.manner.expect.contains": ("[b]", "select score"),
+    "evaluate.suites.manner.expect.any_of": ("[a]", "select score"),
+    "evaluate.suites.manner.expect.lacks": ("[e]", "select score"),
+    "evaluate.suites.manner.expect.equals": ("[f]", "select score"),
+    "evaluate.suites.manner.expect.ends": ("true", "select score"),
+    "evaluate.suites.manner.prompts.hey.expect.ends": ("false", "select score"),
+    "evaluate.suites.manner.prompts.naber.language": ("en", "select score"),
+    "evaluate.suites.manner.prompts.naber.complexity": ("high", "select score"),
+    "evaluate.suites.manner.prompts.naber.expect.words": ("{max: 7}", "select score"),
 }
 
 NOTHING: Mapping[str, str] = {
@@ -421,6 +466,7 @@ ELSEWHERE = frozenset(
         "model.Train.base_bits",
         *("model.Split.train", "model.Split.valid", "config.Turn.role", "config.Turn.content"),
         *("model.Recipe.matrix", "model.Base.revision", "model.Base.sha256"),
+        *("config.Suite.name", "config.Prompt.prompt"),
         # A phase: in `EDITS`, and in `trainers/test_course` and `test_lora`.
         *("config.Phase.name", "config.Phase.categories", "config.Phase.epochs"),
         *("config.Phase.learning_rate", "config.Limit.max"),
@@ -657,6 +703,18 @@ EDITS: Mapping[str, Edit] = {
         "validate evaluate report",
         ("evaluate.prompts", recipe_line("  prompts: evaluate.jsonl")),
     ),
+    "a prompt of a suite": edit(
+        replace("recipe.yaml", ("prompt: naber", "prompt: ne haber")),
+        "select evaluate score report",
+        ("evaluate.suites.manner.prompts.naber", recipe_line("      prompts:\n")),
+        ("evaluate.suites.manner.prompts.ne haber", recipe_line("        - prompt: naber")),
+    ),
+    "a suite renamed": edit(
+        replace("recipe.yaml", ("name: other", "name: another")),
+        "score report",
+        ("evaluate.suites.other", recipe_line("  suites:")),
+        ("evaluate.suites.another", recipe_line("    - name: other")),
+    ),
     "a file of the base": edit(
         append("base/generation_config.json", "\n"),
         "fetch",
@@ -669,9 +727,14 @@ EDITS: Mapping[str, Edit] = {
         ("deploy", "recipe.yaml"),
     ),
     "no evaluation": edit(
-        replace("recipe.yaml", ("evaluate:\n  prompts: evaluate.jsonl\n  max_tokens: 2\n", "")),
-        "validate report",
+        replace(
+            "recipe.yaml",
+            (EVALUATE, ""),
+            ("  keep:\n    suite: manner\n    among: 2\n", "  keep: best\n"),
+        ),
+        "validate train report",
         ("evaluate", "recipe.yaml"),
+        ("train.keep", recipe_line("  keep:")),
     ),
 }
 
@@ -740,8 +803,9 @@ def node_of(node: Any, words: list[str]) -> Any:
 
 
 def named(node: Any) -> str | None:
-    name = node_of(node, ["name"]) if isinstance(node, yaml.MappingNode) else node
-    return name.value if name is not None else None
+    if isinstance(node, yaml.MappingNode):
+        node = node_of(node, ["name"]) or node_of(node, ["prompt"])
+    return node.value if node is not None else None
 
 
 class Teacher(asked.Teacher):

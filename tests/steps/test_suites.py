@@ -1,4 +1,4 @@
-"""Suites: prompts whose answers are scored by rule, and the adapter that is kept by such a score."""
+"""Suites: answers that are scored by rule, and the adapter that is kept by such a score."""
 
 import json
 import re
