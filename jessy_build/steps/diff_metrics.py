@@ -37,6 +37,7 @@ JUDGING, JUDGE = "validate", "the judge"
 
 OTHER_ROWS = "measured on other held-out rows"
 OTHER_LIMIT = "answers had another limit of tokens"
+OTHER_SUITE = "the suite asks or expects something else now"
 NO_PAIRS = "the two were asked other prompts"
 NO_ANSWERS = "the answers are not in this store, so they cannot be paired"
 OTHER_MACHINE = "measured on another machine"
@@ -65,6 +66,7 @@ def metrics(left: Side, right: Side) -> Iterator[Metric]:
     yield from _row_counts(left, right)
     yield from _training(left, right)
     yield from _answers(left, right)
+    yield from _scores(left, right)
 
 
 def _row_counts(left: Side, right: Side) -> Iterator[Metric]:
@@ -150,6 +152,40 @@ def _answers(left: Side, right: Side) -> Iterator[Metric]:
         return
     for measure in ASKED:
         yield _paired(measure, pairs, _time_note(measure, left, right))
+
+
+def _scores(left: Side, right: Side) -> Iterator[Metric]:
+    """Prompt by prompt, where a suite expects the same on both sides."""
+    for name in _figure(right, "score", "suites") or ():
+        old, new = (_figure(side, "score", "suites", name, "tuned") for side in (left, right))
+        if old is None or new is None:
+            continue
+        why = _unlike(left, right, name)
+        if why:
+            yield Metric(f"score of {name}", "", old, new, "not comparable", note=why)
+            continue
+        before, after = (_scored(side, name) for side in (left, right))
+        measure = _Measure(
+            *(f"score of {name}", "", lambda row: float(row["score"]), _share, 1),
+            lambda side: None,
+        )
+        yield _paired(measure, list(zip(before, after, strict=True)), "")
+
+
+def _unlike(left: Side, right: Side, suite: str) -> str:
+    """Why two scores of a suite do not compare; '' where they do."""
+    made = [side.artifacts.get("score") for side in (left, right)]
+    if None in made:
+        return NO_ANSWERS
+    asked = [one.preimage["params"]["suites"][suite] for one in made if one]
+    return "" if asked[0] == asked[1] else OTHER_SUITE
+
+
+def _scored(side: Side, suite: str) -> Sequence[Mapping[str, Any]]:
+    rows: Sequence[Mapping[str, Any]] = side.artifacts["score"].facts["suites"][suite]["tuned"][
+        "rows"
+    ]
+    return rows
 
 
 def _both_evaluated(left: Side, right: Side) -> bool:
