@@ -32,11 +32,8 @@ SEEDS = ("1", "2")
 """Of hashes. Two commands after one another go through sets in other orders, as they usually do, so
 that what hangs on such an order differs."""
 BEGAN = {**os.environ, "PYTHONPATH": REPOSITORY}
-LATE = (
-    *("ANTHROPIC_", "GIT_", "JESSY_", "MLFLOW_", "OLLAMA_", "OPENAI_", "PYTEST_", "WANDB_"),
-    *("HF_", "NO_COLOR", "FORCE_COLOR"),
-)
-"""Names that nothing asks for before the command has begun."""
+EARLY = ("LANG", "LC_", "LD_", "PYTHON", "TZ")
+"""How names begin that are asked for once, as an interpreter starts."""
 READY = b"."
 NUMBER = struct.Struct("i")
 
@@ -58,7 +55,7 @@ def start(
 
 
 def _early(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: said for name, said in env.items() if not name.startswith(LATE)}
+    return {name: said for name, said in env.items() if name.startswith(EARLY)}
 
 
 @cache
