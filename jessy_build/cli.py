@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from jessy_build import __version__, commands
+from jessy_build import __version__, commands, unneeded
 from jessy_build.commands import BUG, COMMANDS, FAILED, INTERRUPTED, OK, WRONG
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # of a `plan`. What works longer turns the search on again.
     gc.disable()
     _open_closed()
+    unneeded.leave_out()
     words = sys.argv[1:] if argv is None else argv
     code = run(words)
     if words[:1] and words[0] in SHORT:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,11 @@ from hypothesis import HealthCheck, settings
 
 from tests.real_models import GEMMA, GEMMA_SHA256, SMOLLM2, SMOLLM2_SHA256, fetched
 
+# Hundreds of processes are started here: each would compile all that it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Threads of llama.cpp that wait for each other sleep: while they spin, other tests stand still.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # A busy machine is no reason to fail.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")

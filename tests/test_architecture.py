@@ -21,6 +21,7 @@ LEAVES = {
         "hosts",
         "parted",
         "speech",
+        "unneeded",
     ),
 }
 CAPABILITIES = {
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     "commands": {"commands", "diagnostics", "untouched"}
     | {"recipe", "engine", "steps", "reports", "console"},
     # Of the engine: what a refused disk means, and a ledger that is mended before the second try.
-    "cli": {"cli", "commands", "console", "diagnostics", "recipe", "engine"},
+    "cli": {"cli", "commands", "console", "diagnostics", "recipe", "engine", "unneeded"},
     "__main__": {"cli", "untouched"},
     "__init__": set(),
 }

@@ -1,6 +1,7 @@
 """What a command loads before it answers: the time that every user waits, every time."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jessy_build import unneeded
 from tests.steps.project import REPOSITORY, Project
 
 HEAVY = {
@@ -60,10 +62,31 @@ def quickstart(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+LISTEN = """
+import os, sys
+
+def heard(event, details):
+    if event == "open" and os.sep + "site-packages" + os.sep in str(details[0]):
+        package = str(details[0]).rpartition("site-packages" + os.sep)[2].partition(os.sep)[0]
+        told.write(f"{os.getpid()} {package}\\n")
+
+told = open(os.environ["JESSY_TEST_OPENED"], "a", buffering=1)
+sys.addaudithook(heard)
+"""
+"""Tells of each Python process which packages it opens files of."""
+
+
 @pytest.fixture(scope="module")
 def built(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project.make(tmp_path_factory.mktemp("start") / "p", tiny_model)
-    assert project.run("build", "recipe.yaml").code == 0
+    """Built with somebody listening; what was heard lies beside the project."""
+    root = tmp_path_factory.mktemp("start")
+    (root / "sitecustomize.py").write_text(LISTEN)
+    project = Project.make(root / "p", tiny_model)
+    listening = {
+        "PYTHONPATH": os.pathsep.join(map(str, (root, REPOSITORY))),
+        "JESSY_TEST_OPENED": str(root / "opened"),
+    }
+    assert project.run("build", "recipe.yaml", **listening).code == 0
     return project
 
 
@@ -72,6 +95,31 @@ def test_the_quickstart_is_read_without_anything_heavy(command: str, quickstart:
     names = loaded(quickstart, command, "recipes/quickstart.yaml")
     assert names >= LANGUAGE
     assert not names & (HEAVY | SLOW | TEMPLATES | BUILDING)
+
+
+def test_of_mlx_lms_own_needs_nothing_is_loaded_to_train_to_fuse_or_to_answer(
+    built: Project,
+) -> None:
+    opened = (built.root.parent / "opened").read_text().splitlines()
+    of_each: dict[str, set[str]] = {}
+    for line in opened:
+        process, package = line.split()
+        of_each.setdefault(process, set()).add(package)
+    users = [packages for packages in of_each.values() if "mlx_lm" in packages]
+    assert len(users) == 3, "the training, the fusing, and the build itself"
+    assert not set().union(*of_each.values()) & set(unneeded.PACKAGES)
+
+
+def test_what_is_left_out_can_be_imported_and_not_used() -> None:
+    code = (
+        "from jessy_build import unneeded; unneeded.leave_out();"
+        "from transformers.utils import Thing; Thing.register(Thing);"
+        "unneeded.PACKAGES = ('no_such_package',)\n"
+        "try: import no_such_package\n"
+        "except ModuleNotFoundError: Thing()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "RuntimeError: transformers.utils.Thing is left out here"
 
 
 def test_a_plan_after_a_build_asks_the_world_without_anything_heavy(built: Project) -> None:

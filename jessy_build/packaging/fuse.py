@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jessy_build import unneeded
 from jessy_build.diagnostics import StepError
 
 PROBES = ("sana bisi sorucam", "hey there, how are you?", "Bilinç nedir?")
@@ -148,4 +149,5 @@ def _write(base: Path, out: Path, weights: dict[str, Any], config: dict[str, Any
 
 
 if __name__ == "__main__":
+    unneeded.leave_out()
     _main(*map(Path, sys.argv[1:4]))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from jessy_build import mlx_model
+from jessy_build import mlx_model, unneeded
 from jessy_build.diagnostics import StepError
 from jessy_build.trainers import _launch, _ranks
 from jessy_build.trainers._session import Session
@@ -27,8 +27,7 @@ ENDED_SECONDS = 10.0
 
 
 def main() -> None:
-    # mlx-lm would load it where it is installed, for a callback that is not used here.
-    sys.modules["wandb"] = None  # type: ignore[assignment]
+    unneeded.leave_out()
     say = _speaker()
     if len(sys.argv) > 1:
         _one_of_several(Path(sys.argv[1]), say)

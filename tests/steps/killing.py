@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests import warm
 from tests.steps.project import Project
 
 LOOKED_EVERY = 0.005
@@ -49,12 +50,16 @@ def kill_after(project: Project, seconds: float, words: tuple[str, ...], harsh: 
     return kill_when(project, words, lambda: time.monotonic() >= end, harsh=harsh)
 
 
-def _start(project: Project, words: tuple[str, ...], out: Path | None) -> subprocess.Popen[bytes]:
-    with (out or Path(os.devnull)).open("wb") as told:
-        return subprocess.Popen(
-            project.command("build", "recipe.yaml", *words),
+def _start(
+    project: Project, words: tuple[str, ...], out: Path | None
+) -> subprocess.Popen[bytes] | warm.Started:
+    words, env = ("build", "recipe.yaml", *words), project.environment()
+    with (out or Path(os.devnull)).open("wb") as told, Path(os.devnull).open("rb") as nothing:
+        streams = (nothing, told, told)
+        return warm.start(words, project.root, env, streams, session=True) or subprocess.Popen(
+            project.command(*words),
             cwd=project.root,
-            env=project.environment(),
+            env=env,
             stdout=told,
             stderr=told,
             start_new_session=True,

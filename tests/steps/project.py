@@ -8,9 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from tests import warm
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -94,16 +98,25 @@ class Project:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     def run(self, *words: str, input: str | None = None, **env: str) -> Ran:
-        done = subprocess.run(
-            self.command(*words),
-            cwd=self.root,
-            env=self.environment(**env),
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=self.patience,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        with TemporaryFile("w+") as given, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+            given.write(input or "")
+            streams = (given, out, err)
+            _rewind(streams)
+            environment = self.environment(**env)
+            if forked := warm.start(words, self.root, environment, streams):
+                code = forked.wait(self.patience)
+            else:
+                code = subprocess.run(
+                    self.command(*words),
+                    cwd=self.root,
+                    env=environment,
+                    stdin=given,
+                    stdout=out,
+                    stderr=err,
+                    timeout=self.patience,
+                ).returncode
+            _rewind(streams)
+            return Ran(code, out.read(), err.read())
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "jessy_build", *words]
@@ -138,6 +151,11 @@ class Project:
         process.send_signal(with_signal)
         out, err = process.communicate(timeout=120)
         return Ran(process.returncode, "".join(seen) + out, err)
+
+
+def _rewind(files: Sequence[IO[str]]) -> None:
+    for file in files:
+        file.seek(0)
 
 
 SIGINT, SIGKILL = signal.SIGINT, signal.SIGKILL

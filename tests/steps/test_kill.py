@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.steps import asked
 from tests.steps.asked import ITEMS, PLACES, Teacher
 from tests.steps.killing import kill_after, on_disk
@@ -35,6 +36,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def straight(root: Path, base: Path, *words: str) -> Straight:
+    warm.get_ready()
     with Teacher(SLOW) as teacher:
         project = asked.make(root, base, teacher)
         began = time.monotonic()
