@@ -297,7 +297,7 @@ FILES = {
 
 ASKED = "generate:talk generate:deep generate:afar generate:small"
 CLAUDE = "generate:talk generate:deep"
-PERSONA = f"{ASKED} assemble evaluate deploy"
+PERSONA = f"{ASKED} assemble select evaluate deploy"
 LEVEL = f"{ASKED} validate"
 
 FIELDS: Mapping[str, tuple[str, str]] = {
