@@ -52,7 +52,10 @@ def main() -> int:
     much = [name for name, found in figures.items() if found["overhead"] > MOST_OVERHEAD]
     for name in much:
         print(f"  {name}: at most {MOST_OVERHEAD:.0%} around the steps are expected")
-    return int(bool(slow or much))
+    heavy = [name for name, found in figures.items() if found["peak_mb"] > found["mlx_lm_peak_mb"]]
+    for name in heavy:
+        print(f"  {name}: no more memory than mlx_lm.lora takes is expected")
+    return int(bool(slow or much or heavy))
 
 
 def _project(name: str, folder: Path) -> Path:

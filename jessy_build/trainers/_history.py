@@ -1,6 +1,6 @@
 """What a training remembers besides its arrays, across attempts, and the report made of it."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from jessy_build.trainers import metrics
@@ -36,6 +36,16 @@ class History:
         kept = [Kept(**one) for one in state.get("kept", ())]
         lists = {"curve": curve, "validation": validation, "phases": phases, "kept": kept}
         return cls(**{**state, **lists})
+
+    def now(self) -> Self:
+        """As it is, whatever comes; a long curve costs next to nothing."""
+        return replace(
+            self,
+            curve=[*self.curve],
+            validation=[*self.validation],
+            phases=[*self.phases],
+            kept=[*self.kept],
+        )
 
     def lines(self) -> str:
         return metrics.text(map(asdict, self.curve), map(asdict, self.validation))

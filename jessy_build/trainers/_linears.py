@@ -5,10 +5,9 @@ large as the weight; these hold one. Packed weights are unpacked for each produc
 product of packed ones is no fast one on a CPU.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from jessy_build.trainers._gradient import with_gradient
+from jessy_build.trainers._gradient import at_once, with_gradient
 
 
 def quicken(model: Any) -> int:
@@ -49,26 +48,6 @@ def _plain(module: Any) -> bool:
     return known and "bias" not in module.linear and module.dropout._p_1 == 1
 
 
-def _made(linear: Any, forward: Callable[..., Any], backward: Callable[..., Any]) -> Any:
-    if hasattr(linear, "bits"):
-        return with_gradient(_at_once(forward), _at_once(backward))
-    return with_gradient(forward, backward)
-
-
-def _at_once(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Computed now, and only the numbers are given back: while there is a gradient to come, MLX
-    keeps all that a result was made of, and so each weight that was unpacked."""
-
-    def call(*given: Any) -> Any:
-        import mlx.core as mx
-        import numpy as np
-        from mlx.utils import tree_map
-
-        return tree_map(lambda array: mx.array(np.asarray(array)), function(*given))
-
-    return call
-
-
 def _whole(linear: Any) -> Any:
     """Its weight as numbers."""
     import mlx.core as mx
@@ -88,7 +67,7 @@ def product(x: Any, linear: Any) -> Any:
     def backward(x: Any, cotangent: Any, _: Any) -> Any:
         return cotangent @ _whole(linear)
 
-    return _made(linear, forward, backward)(x)
+    return with_gradient(at_once(forward), at_once(backward))(x)
 
 
 def low_rank(x: Any, linear: Any, a: Any, b: Any, scale: float) -> Any:
@@ -104,7 +83,7 @@ def low_rank(x: Any, linear: Any, a: Any, b: Any, scale: float) -> Any:
         x, a, b = primals
         return _slopes(x, _whole(linear), a, b, scale, _rows(cotangent))
 
-    return _made(linear, forward, backward)(x, a, b)
+    return with_gradient(at_once(forward), at_once(backward))(x, a, b)
 
 
 def _turning(squares: Any) -> Any:
@@ -134,7 +113,7 @@ def turned(x: Any, linear: Any, squares: Any, a: Any, b: Any, m: Any, scale: flo
         to_m = (told * _rows(out)).sum(axis=0) / m
         return *_slopes(x, _whole(linear), a, b, scale, told * factor), to_m
 
-    return _made(linear, forward, backward)(x, a, b, m)[0]
+    return with_gradient(at_once(forward), at_once(backward))(x, a, b, m)[0]
 
 
 def _squares(linear: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jessy_build import blas, mlx_model
 from jessy_build.diagnostics import StepError
-from jessy_build.trainers import _activations, _linears, _loss, _members, _norms, _team
+from jessy_build.trainers import _activations, _attention, _linears, _loss, _members, _norms, _team
 from jessy_build.trainers.config import HALVES, Config
 
 
@@ -65,6 +65,7 @@ def learner(base: Path, config: Config, teams: int = 1) -> Learner:
             model, adapter_config, loss, loss, 1, 32, device, named, below.name, lambda: None
         )
     _linears.quicken(model)
+    _attention.quicken(model)
     team = _team.Team(model, head, _members.size(teams))
     return Learner(
         model,

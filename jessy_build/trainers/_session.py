@@ -3,7 +3,6 @@
 import gc
 import math
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -31,6 +30,7 @@ from jessy_build.trainers._checkpoint import Checkpoint
 from jessy_build.trainers._course import Stretch
 from jessy_build.trainers._history import History
 from jessy_build.trainers._ranks import ALONE, Ranks
+from jessy_build.trainers._saving import Saving
 from jessy_build.trainers.config import BySuite, Phase
 from jessy_build.trainers.lora import PhaseEnd, Point, TrainJob, Validation
 
@@ -51,8 +51,10 @@ class Session:
         self.ranks = ranks
         self.config = job.config
         self.say = say
-        self.saving = threading.Lock()
-        self.saved, self.saving_took = time.monotonic(), 0.0
+        self.saving: Saving | None = None
+        """Of the rank that leads."""
+        self.standing: set[int] = set()
+        """The adapters set aside that the last checkpoint knows of, by their steps."""
         self.latest: Checkpoint | None = None
         """The last finished update. Replaced as a whole, so another thread may save it."""
         self.best: dict[str, Any] = {}
@@ -69,6 +71,8 @@ class Session:
         self.optimizer = _optimizer.make(self.config.optimizer, self.course.stretches)
         self.optimizer.init(self.learner.model.trainable_parameters())
         self.begun = self._resume()
+        if self.ranks.leads:
+            self.saving = Saving(self.job.work, self.name, self.job.save_seconds)
         self.ranks.agree("checkpoint", str(self.begun))
         self.metrics = metrics.begin(
             self.job.work if self.ranks.leads else None, self.history.lines()
@@ -82,13 +86,20 @@ class Session:
             device=self.learner.device,
         )
         if self.begun < self.updates and not self._is_over(self.begun):
-            self._train()
+            try:
+                self._train()
+            finally:
+                if self.saving:
+                    self.saving.wait()
+                    _kept.sweep(self.job.work, self.standing)
         self._finish()
 
     def save_now(self) -> None:
         """May be called from another thread, and is then the last thing this process does."""
-        self.saving.acquire()
-        if self.latest is not None and self.ranks.leads:
+        if self.saving is None:
+            return
+        self.saving.save_at_last()
+        if self.latest is not None:
             _checkpoint.save(self.job.work, self.name, self.latest)
 
     # ── before
@@ -137,6 +148,7 @@ class Session:
         mx.random.seed((high << 32) | low)
         self.best = dict(found.best)
         self.history = History.restored(found.state["history"])
+        self.standing = {one.step for one in self.history.kept}
         self.latest = found
         return found.step
 
@@ -321,23 +333,16 @@ class Session:
             adapter=self._adapter(),
             optimizer=dict(state),
             best=self.best,
-            state={"random": random[0].tolist(), "history": asdict(self.history)},
+            state={"random": random[0].tolist(), "history": self.history.now()},
         )
-        pause = self.job.save_seconds * max(1.0, self.saving_took)
-        if time.monotonic() - self.saved > pause or step == self.updates or over:
-            self._save(self.latest)
-
-    def _save(self, latest: Checkpoint) -> None:
-        if not self.ranks.leads:
-            return
-        if not _checkpoint.finite(latest):
-            raise self._diverged(latest.step, math.nan)
-        began = time.monotonic()
-        with self.saving:
-            _checkpoint.save(self.job.work, self.name, latest)
-        _kept.sweep(self.job.work, [one["step"] for one in latest.state["history"]["kept"]])
-        self.saved = time.monotonic()
-        self.saving_took = self.saved - began
+        if self.saving and (self.saving.due or step == self.updates or over):
+            if not _checkpoint.finite(self.latest):
+                raise self._diverged(step, math.nan)
+            self.saving.save(self.latest)
+            # The one before stands by now, and this one may not yet: what either knows of stays.
+            known = {one.step for one in self.history.kept}
+            _kept.sweep(self.job.work, known | self.standing)
+            self.standing = known
 
     def _diverged(self, step: int, loss: float) -> StepError:
         rate = self.config.optimizer.learning_rate

@@ -19,14 +19,15 @@ SINGLE, HALF = 4, 2
 
 PROCESS = 150_000_000
 """Python, MLX and numpy, before they hold any number of a model."""
-KEPT: Mapping[Device, float] = {"cpu": 6.0, "gpu": 3.0}
+KEPT: Mapping[Device, float] = {"cpu": 2.7, "gpu": 3.0}
 """Numbers kept on the way back, for each that a projection puts out."""
+DROPOUT = 10.4
+"""The same on a CPU with dropout, where projections are mlx-lm's own."""
 TURNED = 2.0
-"""More of them with DoRA, whose way back asks what came out."""
-PACKED = 2.3
-"""And of them where projections are packed, on a CPU: nothing but results is kept there."""
+"""More of them with DoRA on a GPU, whose way back asks what came out."""
 SCORES: Mapping[Device, float] = {"cpu": 9.0, "gpu": 1.5}
-"""The same, for each pair of tokens that a head of attention looks at."""
+"""The same, for each pair of tokens that a head of attention looks at; on a CPU in one layer at a
+time, since none are kept there."""
 LOGITS = 4.5
 """Numbers for each logit where logits are held whole: fp32, with their gradient."""
 BOOKS = 8
@@ -228,11 +229,6 @@ def _layers(shape: Shape, lora: Lora) -> int:
     return shape.layers if lora.layers == "all" else min(lora.layers, shape.layers)
 
 
-def packed(shape: Shape, config: Config) -> bool:
-    """Whether the projections are held in a few bits."""
-    return shape.bits is not None or config.base_bits is not None
-
-
 def _weights(shape: Shape, config: Config, each: int) -> int:
     # A scale and an offset for each group; those are numbers like all others.
     if shape.bits is not None:
@@ -246,14 +242,17 @@ def _weights(shape: Shape, config: Config, each: int) -> int:
 
 def _kept(shape: Shape, config: Config, batch: Batch, device: Device, each: int) -> int:
     learning = _layers(shape, config.lora)
-    a_number = KEPT[device] + (TURNED if config.method == "dora" else 0)
-    if device == "cpu" and packed(shape, config) and not config.lora.dropout:
-        a_number = PACKED
+    on_cpu = device == "cpu"
+    a_number = KEPT[device]
+    if on_cpu and config.lora.dropout and config.method != "full":
+        a_number = DROPOUT
+    elif not on_cpu and config.method == "dora":
+        a_number += TURNED
     layers = learning + IDLE[device] * (shape.layers - learning)
     held = layers * batch.tokens * sum(out for _, out in shape.projections.values())
-    seen = layers * batch.tokens * batch.length * shape.heads
+    seen = (1 if on_cpu else layers) * batch.tokens * batch.length * shape.heads
     logits = batch.tokens * shape.vocabulary * LOGITS
     if not shape.capped:
         # A plain head is worked off by stretches on a CPU, and asked for answers alone on a GPU.
-        logits *= 0 if device == "cpu" and shape.bits is None else SUPERVISED
+        logits *= 0 if on_cpu and shape.bits is None else SUPERVISED
     return round((held * a_number + seen * SCORES[device]) * each + logits * SINGLE)

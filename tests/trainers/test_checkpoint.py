@@ -53,6 +53,28 @@ def test_a_half_made_one_is_no_checkpoint_and_is_swept_away(tmp_path: Path) -> N
     assert [file.name for file in tmp_path.iterdir()] == [_checkpoint.NAME]
 
 
+def test_one_that_the_disk_may_not_have_counts_when_it_is_the_newest(tmp_path: Path) -> None:
+    _checkpoint.save(tmp_path, "job", some(1))
+    _checkpoint.write(tmp_path, "job", some(2))
+    for _ in range(2):
+        found = _checkpoint.load(tmp_path, "job")
+        assert found is not None and found.step == 2
+        assert [file.name for file in tmp_path.iterdir()] == [_checkpoint.NAME]
+    _checkpoint.write(tmp_path, "job", some(1))
+    found = _checkpoint.load(tmp_path, "job")
+    assert found is not None and found.step == 2, "left by one that was killed long ago"
+
+
+@pytest.mark.parametrize("left", [0, 100, -1])
+def test_one_that_the_disk_has_in_part_leaves_the_former_one(tmp_path: Path, left: int) -> None:
+    _checkpoint.save(tmp_path, "job", some(1))
+    file = _checkpoint.write(tmp_path, "job", some(2))
+    file.write_bytes(file.read_bytes()[:left])
+    found = _checkpoint.load(tmp_path, "job")
+    assert found is not None and found.step == 1
+    assert [file.name for file in tmp_path.iterdir()] == [_checkpoint.NAME]
+
+
 @pytest.mark.parametrize("damage", [b"", b"rubbish", b"\xff" * 4000])
 def test_a_damaged_one_means_to_start_over(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / _checkpoint.NAME).write_bytes(damage)

@@ -1,5 +1,6 @@
 """The parts that a CPU computes our way give what MLX gives, values and gradients alike."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -7,11 +8,18 @@ import pytest
 
 mx: Any = pytest.importorskip("mlx.core")
 nn: Any = pytest.importorskip("mlx.nn")
+tree_flatten: Any = pytest.importorskip("mlx.utils").tree_flatten
 gemma3_text: Any = pytest.importorskip("mlx_lm.models.gemma3_text")
 dora: Any = pytest.importorskip("mlx_lm.tuner.dora")
 lora: Any = pytest.importorskip("mlx_lm.tuner.lora")
 
-from jessy_build.trainers import _activations, _entropy, _linears, _norms  # noqa: E402
+from jessy_build.trainers import (  # noqa: E402
+    _activations,
+    _attention,
+    _entropy,
+    _linears,
+    _norms,
+)
 
 CLOSE = 1e-4
 
@@ -186,6 +194,100 @@ def test_a_block_with_an_unknown_activation_stays_as_it_is() -> None:
     model = Holder(None)
     model.layers = [Layer()]
     assert _activations.quicken(model) == 0
+
+
+WIDE = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "vocab_size": 64}
+
+
+def attention() -> Any:
+    from mlx_lm.models.llama import Attention, ModelArgs
+
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-6}
+    return Attention(ModelArgs(model_type="llama", **WIDE, **heads))
+
+
+def taught(stock: Any) -> Any:
+    """A second one of the same weights."""
+    quick = copy.deepcopy(stock)
+    assert _attention.quicken(Holder(quick)) == 2
+    return quick
+
+
+def slopes(layer: Any, x: Any, mask: Any) -> list[Any]:
+    weights = mx.cos(mx.arange(x.size).reshape(x.shape))
+    ask = nn.value_and_grad(layer, lambda x: (layer(x, mask) * weights).sum())
+    value, named = ask(x)
+    to_x = mx.grad(lambda x: (layer(x, mask) * weights).sum())(x)
+    return [value, to_x, *(slope for _, slope in tree_flatten(named))]
+
+
+NEAR = mx.abs(mx.arange(9)[:, None] - mx.arange(9)) < 3
+
+
+@pytest.mark.parametrize("mask", [None, "causal", NEAR], ids=["none", "causal", "array"])
+def test_attention_agrees_to_the_last_bit(mask: Any) -> None:
+    stock, x = attention(), random(2, 9, 64)
+    for mine, real in zip(slopes(taught(stock), x, mask), slopes(stock, x, mask), strict=True):
+        assert mx.array_equal(mine, real).item()
+
+
+def test_attention_whose_sinks_learn_gives_them_their_gradient() -> None:
+    from mlx_lm.models.gpt_oss import AttentionBlock, ModelArgs
+
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    stock, x = AttentionBlock(ModelArgs(**WIDE, **heads)), random(2, 9, 64)
+    stock.sinks = random(4, seed=1)
+    found = slopes(taught(stock), x, "causal")
+    assert len(found) == 2 + len(tree_flatten(stock.parameters()))
+    for mine, real in zip(found, slopes(stock, x, "causal"), strict=True):
+        assert mx.array_equal(mine, real).item()
+
+
+def test_attention_goes_on_from_a_cache_as_before() -> None:
+    from mlx_lm.models.cache import KVCache
+
+    stock, x = attention(), random(1, 9, 64)
+    quick, cache = taught(stock), KVCache()
+    first = quick(x[:, :5], "causal", cache)
+    both = mx.concatenate([first, quick(x[:, 5:], "causal", cache)], axis=1)
+    assert mx.allclose(both, stock(x, "causal"), atol=CLOSE).item()
+
+
+def kept(layer: Callable[[Any], Any], x: Any) -> float:
+    """Bytes that one more such layer holds until the way back is gone."""
+
+    def peak(layers: int) -> int:
+        def through(x: Any) -> Any:
+            for _ in range(layers):
+                x = layer(x)
+                # As the parts in numpy do: it keeps what MLX would have let go.
+                mx.eval(x)
+            return x.sum()
+
+        mx.reset_peak_memory()
+        mx.eval(mx.grad(through)(x))
+        return int(mx.get_peak_memory())
+
+    return (peak(12) - peak(2)) / 10
+
+
+def test_attention_keeps_no_scores() -> None:
+    stock, x = attention(), random(1, 512, 64)
+    mx.eval(stock.parameters(), x)
+    scores = 4 * 512 * 512 * 4
+    assert kept(lambda x: taught(stock)(x, "causal"), x) < scores / 2
+    assert kept(lambda x: stock(x, "causal"), x) > 2 * scores
+
+
+@pytest.mark.parametrize("turning", [False, True], ids=["lora", "dora"])
+def test_a_layer_that_learns_keeps_one_array_as_wide_as_its_output(turning: bool) -> None:
+    linear = nn.Linear(64, 64, bias=False)
+    stock = (dora.DoRALinear if turning else lora.LoRALinear).from_base(linear, r=4)
+    quick, x = copy.deepcopy(stock), random(4096, 64)
+    assert _linears.quicken(Holder(quick)) == 1
+    mx.eval(stock.parameters(), quick.parameters(), x)
+    assert kept(quick, x) < 1.5 * x.nbytes
+    assert kept(stock, x) > 2 * x.nbytes
 
 
 @pytest.mark.parametrize("threads", [1, 3])
