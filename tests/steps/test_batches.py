@@ -83,7 +83,7 @@ def kill_when(project: Project, server: BatchesServer, path: str, method: str) -
         return Drop()
 
     server.when = kill
-    assert process.wait(timeout=60) == -signal.SIGKILL
+    assert process.wait(timeout=project.patience) == -signal.SIGKILL
 
 
 def test_all_questions_go_in_one_request_and_cost_half(
