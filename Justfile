@@ -87,7 +87,7 @@ cuda: _install
 
 # All tests on all cores, the slow real ones too: just test -m 'not real' leaves those out
 test *flags: _install_dev
-    @.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"
+    @.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
 
 # Speed and memory, measured here and written to bench/results/
 bench *names: _install_dev

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,14 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 
+TESTS = Path(__file__).parent
+LONGEST = (
+    *("steps/test_edits.py", "trainers/test_estimate_real.py", "steps/test_every_field.py"),
+    *("steps/test_kill.py", "trainers/test_distributed.py", "test_commands.py"),
+)
+"""Files that take minutes."""
+
+
 @dataclass(frozen=True)
 class RealBases:
     smollm2: Path
@@ -32,6 +41,14 @@ def pytest_configure() -> None:
     """What a shell starts in the background ignores Ctrl-C, and hands that on to all it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker goes on alone with it at the end. After
+    those that are known, the files with the fewest tests: these take the longest each."""
+    place = {TESTS / name: number for number, name in enumerate(LONGEST)}
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (place.get(item.path, len(place)), tests[item.path], item.path))
 
 
 @pytest.fixture(autouse=True)

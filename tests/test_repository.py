@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 
 from jessy_build.recipe.load import load
+from tests.conftest import LONGEST, TESTS
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(p for p in (ROOT / "recipes").glob("*.yaml") if ".lock." not in p.name)
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-cuda.txt")
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    assert [name for name in LONGEST if not (TESTS / name).is_file()] == []
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)

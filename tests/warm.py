@@ -19,6 +19,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -76,23 +77,32 @@ class Started:
     def __init__(self, told: int) -> None:
         self._told = told
         self._code: int | None = None
+        self._one = threading.Lock()
         self.pid = self._number()
+
+    def __del__(self) -> None:
+        os.close(self._told)
 
     def poll(self) -> int | None:
         return self._ended(0)
 
-    def wait(self, seconds: float | None = None) -> int:
+    def wait(self, timeout: float | None = None) -> int:
         """Its exit code, or minus the signal that ended it; TimeoutExpired once it is killed."""
-        code = self._ended(seconds)
+        code = self._ended(timeout)
         if code is None:
-            os.kill(self.pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired("jessy", seconds or 0)
+            self.kill()
+            raise subprocess.TimeoutExpired("jessy", timeout or 0)
         return code
 
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
     def _ended(self, seconds: float | None) -> int | None:
+        """Several threads may wait."""
         if self._code is None and select.select([self._told], [], [], seconds)[0]:
-            self._code = self._number()
-            os.close(self._told)
+            with self._one:
+                self._code = self._number() if self._code is None else self._code
         return self._code
 
     def _number(self) -> int:

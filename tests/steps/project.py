@@ -124,6 +124,19 @@ class Project:
     def environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(REPOSITORY), **self.env, **more}
 
+    def begin(self, *words: str) -> subprocess.Popen[bytes] | warm.Started:
+        """For a test that ends it: what it says nobody reads."""
+        environment = self.environment()
+        with Path(os.devnull).open("r+b") as nobody:
+            return warm.start(words, self.root, environment, [nobody] * 3) or subprocess.Popen(
+                self.command(*words),
+                cwd=self.root,
+                env=environment,
+                stdin=nobody,
+                stdout=nobody,
+                stderr=nobody,
+            )
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command(*words),

@@ -2,11 +2,11 @@
 
 import json
 import re
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests import warm
 from tests.loopback import messages_api
 from tests.loopback.batches_api import BatchesServer
 from tests.loopback.messages_api import said
@@ -115,11 +115,11 @@ def test_more_rows_are_shown_the_old_ones_and_ask_nothing_again(tmp_path: Path) 
 
 def test_a_killed_build_goes_on_with_the_same_prompts_and_the_same_rows(tmp_path: Path) -> None:
     class Killing(Teacher):
-        process: "subprocess.Popen[str] | None" = None
+        process: "subprocess.Popen[bytes] | warm.Started | None" = None
 
         def usual(self, seen: Seen) -> Step:
             if self.process is not None and self.count == 7:
-                self.process.send_signal(signal.SIGKILL)
+                self.process.kill()
                 self.process.wait()
                 self.process = None
                 return Drop()
@@ -127,7 +127,7 @@ def test_a_killed_build_goes_on_with_the_same_prompts_and_the_same_rows(tmp_path
 
     with Killing() as server, Teacher() as calm:
         project, other = make(tmp_path / "a", server), make(tmp_path / "b", calm)
-        server.process = project.start(*UNTIL)
+        server.process = project.begin(*UNTIL)
         server.process.wait(timeout=60)
         assert project.run(*UNTIL).code == 0 and other.run(*UNTIL).code == 0
         assert shown(server) == shown(calm) == expected()

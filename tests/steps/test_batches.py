@@ -4,7 +4,6 @@ import json
 import re
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,13 +69,7 @@ def records(project: Project) -> int:
 
 def kill_when(project: Project, server: BatchesServer, path: str, method: str) -> None:
     """Kill the build as soon as the server has had such a request, and before it answers."""
-    process = subprocess.Popen(
-        project.command(*UNTIL),
-        cwd=project.root,
-        env=project.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = project.begin(*UNTIL)
 
     def kill(seen: Seen) -> Step | None:
         if seen.method != method or not re.fullmatch(path, seen.path.partition("?")[0]):
@@ -85,12 +78,12 @@ def kill_when(project: Project, server: BatchesServer, path: str, method: str) -
         # What was sent has arrived; its sender never hears of it.
         if method == "POST":
             server.make(seen.body["requests"])
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
         return Drop()
 
     server.when = kill
-    assert process.wait(timeout=60) == -signal.SIGKILL
+    assert process.wait(timeout=project.patience) == -signal.SIGKILL
 
 
 def test_all_questions_go_in_one_request_and_cost_half(

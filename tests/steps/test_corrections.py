@@ -2,11 +2,11 @@
 afresh."""
 
 import json
-import signal
 import sqlite3
 import subprocess
 from pathlib import Path
 
+from tests import warm
 from tests.loopback import messages_api
 from tests.loopback.messages_api import said
 from tests.loopback.server import Drop, Seen, Step
@@ -109,27 +109,21 @@ def test_a_kill_between_an_answer_and_its_correction_pays_for_neither_twice(
     tmp_path: Path,
 ) -> None:
     class Server(messages_api.MessagesServer):
-        process: "subprocess.Popen[bytes] | None" = None
+        process: "subprocess.Popen[bytes] | warm.Started | None" = None
 
         def usual(self, seen: Seen) -> Step:
             if self.process is None:
                 return super().usual(seen)
             if self.count == 1:
                 return said(PROSE)
-            self.process.send_signal(signal.SIGKILL)
+            self.process.kill()
             self.process.wait()
             self.process = None
             return Drop()
 
     with Server() as server:
         project = make(tmp_path, server)
-        server.process = subprocess.Popen(
-            project.command(*UNTIL),
-            cwd=project.root,
-            env=project.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        server.process = project.begin(*UNTIL)
         server.process.wait(timeout=60)
         assert server.count == 2
         done = project.run(*UNTIL)

@@ -7,6 +7,7 @@ a user would. The table is held against the model: a new field without a row fai
 import contextlib
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -836,39 +837,32 @@ def servers() -> Iterator[Servers]:
         yield teacher, ollama, openai
 
 
-Make = Callable[[Path], Every]
-
-
 @pytest.fixture(scope="module")
-def make(servers: Servers, tiny_model: Path) -> Make:
-    """Built whole, once."""
-
-    def make(root: Path) -> Every:
-        teacher, ollama, openai = servers
-        recipe = RECIPE.replace("HOST", ollama.url).replace("FAR", openai.url)
-        project = asked.make(root, tiny_model, teacher, recipe)
-        (root / "copy").mkdir()
-        for file in (root / "base").iterdir():
-            (root / "copy" / file.name).write_bytes(file.read_bytes())
-        for name, text in FILES.items():
-            (root / name).write_text(text, encoding="utf-8")
-        done = project.run("build", "recipe.yaml")
-        assert done.code == 0, done.out + done.err
-        names = ("recipe.yaml", *FILES, "base/generation_config.json")
-        return Every(root, {name: (root / name).read_text(encoding="utf-8") for name in names})
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def built(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Every:
-    return make(tmp_path_factory.mktemp("every") / "p")
+def built(servers: Servers, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Every:
+    """Whole, once."""
+    root = tmp_path_factory.mktemp("every") / "p"
+    teacher, ollama, openai = servers
+    recipe = RECIPE.replace("HOST", ollama.url).replace("FAR", openai.url)
+    project = asked.make(root, tiny_model, teacher, recipe)
+    shutil.copytree(root / "base", root / "copy")
+    for name, text in FILES.items():
+        (root / name).write_text(text, encoding="utf-8")
+    done = project.run("build", "recipe.yaml")
+    assert done.code == 0, done.out + done.err
+    names = ("recipe.yaml", *FILES, "base/generation_config.json")
+    return Every(root, {name: (root / name).read_text(encoding="utf-8") for name in names})
 
 
 @pytest.fixture
 def every(built: Every) -> Iterator[Every]:
     yield built
     built.restore()
+
+
+@pytest.fixture
+def own(built: Every, tmp_path: Path) -> Every:
+    """For what is built on: the project with its store, elsewhere."""
+    return Every(Path(shutil.copytree(built.root, tmp_path / "p")), built.texts)
 
 
 # What a plan says
@@ -930,13 +924,12 @@ def test_an_edit_of_more_than_a_field_names_what_was_edited(every: Every, name: 
         assert "Nothing to do" in every.command("plan")[1]
 
 
-def test_an_earlier_edit_that_did_nothing_is_not_told_again(make: Make, tmp_path: Path) -> None:
-    every = make(tmp_path / "p")
+def test_an_earlier_edit_that_did_nothing_is_not_told_again(own: Every) -> None:
     # `deep` does not read the seconds of its level, so this makes nothing of it anew.
-    every.replace("recipe.yaml", "seconds: 5", "seconds: 6")
-    assert every.command("build", "--until", "generate:deep")[0] == cli.OK
-    every.replace("deep.j2", "number", "No.")
-    changed = {e["step"]: [c["field"] for c in e["changes"]] for e in every.plan()["steps"]}
+    own.replace("recipe.yaml", "seconds: 5", "seconds: 6")
+    assert own.command("build", "--until", "generate:deep")[0] == cli.OK
+    own.replace("deep.j2", "number", "No.")
+    changed = {e["step"]: [c["field"] for c in e["changes"]] for e in own.plan()["steps"]}
     assert changed["generate:deep"] == ["categories.deep.prompt"]
     assert changed["generate:talk"] == ["complexity.low.seconds"], "nobody has built that yet"
 
@@ -1056,34 +1049,32 @@ WHOLE = (
 
 
 def test_what_the_plan_says_is_what_the_build_does(
-    make: Make,
-    tmp_path: Path,
+    own: Every,
     servers: Servers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", servers[0].url)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789")
-    every = make(tmp_path / "p")
     for name in (*DATA, *WHOLE):
         until = ("--until", "assemble" if name in DATA else "report")
         if name in EDITS:
-            EDITS[name].do(every)
+            EDITS[name].do(own)
         else:
-            every.set(name, FIELDS[name][0] if name in FIELDS else NOTHING[name])
-        code, out = every.command("plan", "--json", *until)
+            own.set(name, FIELDS[name][0] if name in FIELDS else NOTHING[name])
+        code, out = own.command("plan", "--json", *until)
         assert code == cli.OK, (name, out)
         said = {entry["step"]: entry["decision"] for entry in json.loads(out)["steps"]}
         why = {entry["step"]: entry["because"] for entry in json.loads(out)["steps"]}
         run = {step for step, word in said.items() if word == "run"}
         may = {step for step, word in said.items() if word == "may run"}
-        code, out = every.command("build", "--json", *until)
+        code, out = own.command("build", "--json", *until)
         assert code == cli.OK, (name, out)
         executed = set(asked.finished(out))
         assert run <= executed <= run | may, (name, said, executed)
         given = {e["step"]: e["reasons"] for e in asked.events(out) if e["event"] == "step_started"}
         assert {step: given[step] for step in run} == {step: [why[step]] for step in run}, name
-        every.restore()
-        code, out = every.command("build", "--json", *until)
+        own.restore()
+        code, out = own.command("build", "--json", *until)
         assert code == cli.OK and not asked.finished(out), (name, "all of it was made before")
 
 
@@ -1133,13 +1124,10 @@ def test_another_digest_of_the_base_is_named(tmp_path: Path) -> None:
     assert told_of_fetch(every) == [("base.sha256", sha256, other, "recipe.yaml:6")]
 
 
-def test_a_matrix_shares_what_its_field_does_not_reach(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    every = make(tmp_path / "p")
-    append("recipe.yaml", "matrix: {train.lora.rank: [2, 4]}\n")(every)
-    assert every.command("build", "--json")[0] == cli.OK
-    every.replace("recipe.yaml", "[2, 4]", "[2, 8]")
-    two, eight = every.plan()["builds"].values()
+def test_a_matrix_shares_what_its_field_does_not_reach(own: Every) -> None:
+    append("recipe.yaml", "matrix: {train.lora.rank: [2, 4]}\n")(own)
+    assert own.command("build", "--json")[0] == cli.OK
+    own.replace("recipe.yaml", "[2, 4]", "[2, 8]")
+    two, eight = own.plan()["builds"].values()
     assert runs(two) == set(), "another value in the matrix is nothing to the build of this one"
     assert "train" in runs(eight) and "generate:talk" not in runs(eight)

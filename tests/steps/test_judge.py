@@ -1,8 +1,6 @@
 """A judge among the validators: each row is judged once, and its scores are kept beside it."""
 
 import json
-import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,19 +184,13 @@ def test_another_rubric_or_judge_asks_about_every_row_and_a_higher_bar_about_non
 def test_a_kill_in_the_middle_asks_only_for_what_is_missing(tmp_path: Path) -> None:
     with Teacher() as server:
         project = make(tmp_path, server)
-        process = subprocess.Popen(
-            project.command(*UNTIL),
-            cwd=project.root,
-            env=project.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = project.begin(*UNTIL)
 
         def kill(number: int) -> Step | None:
             if number < 6:
                 return None
             server.when = lambda number: None
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
             return Drop()
 

@@ -1,8 +1,6 @@
 """`on_reject: replace`: quotas are filled after all rules, by asking for other rows."""
 
 import json
-import signal
-import subprocess
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -153,20 +151,14 @@ def test_a_place_that_nothing_fills_stops_the_build_with_a_table(tmp_path: Path)
 def test_a_kill_in_the_middle_of_replacing_asks_nothing_twice(tmp_path: Path) -> None:
     with Teacher(bad_at_first) as server:
         project = make(tmp_path, server)
-        process = subprocess.Popen(
-            project.command(*UNTIL),
-            cwd=project.root,
-            env=project.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = project.begin(*UNTIL)
 
         def kill(asked: str, times: int) -> Step | None:
             if times == 0:
                 return None
             server.when = lambda asked, times: None
             # The other one of the two may have been answered before.
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
             return Drop()
 
