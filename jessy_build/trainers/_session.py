@@ -149,6 +149,7 @@ class Session:
         self.best = dict(found.best)
         self.history = History.restored(found.state["history"])
         self.standing = {one.step for one in self.history.kept}
+        self.standing = {one.step for one in self.history.kept}
         self.latest = found
         return found.step
 
