@@ -70,7 +70,7 @@ def _end_ids(chat: Chat, words: Vocabulary) -> list[int]:
     """Every token that ends an answer, the template's end of turn first."""
     ids = {
         token: number
-        for number, token in enumerate(words.tokens)
+        for number, token in enumerate(words.texts())
         if words.types[number] != vocabulary.UNUSED
     }
     if chat.end_of_turn not in ids:

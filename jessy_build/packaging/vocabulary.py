@@ -4,19 +4,20 @@ llama.cpp knows two kinds. `gpt2` merges bytes by a list. `llama` (SentencePiece
 by the score of the result, which is the same as merging by a list that is sorted by those scores.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from operator import neg
 from typing import Any
 
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import pretokenizers
+from jessy_build.packaging.tokenizer_json import TokenizerJson
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 SCORED = (NORMAL, USER_DEFINED)
 SPACE = "▁"
-BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+BYTES = frozenset(b"<0x%02X>" % byte for byte in range(256))
 Merge = tuple[str, str]
 SPECIAL_IDS = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 
@@ -28,12 +29,14 @@ class Vocabulary:
     model: str
     """`gpt2` or `llama`, llama.cpp's words."""
     pre: str
-    tokens: tuple[str, ...]
+    tokens: tuple[bytes, ...]
+    """Like merges, in UTF-8."""
     types: tuple[int, ...]
-    scores: tuple[float, ...]
-    """Only of a `llama` vocabulary."""
-    merges: tuple[Merge, ...]
-    """Only of a `gpt2` vocabulary."""
+    scores: Callable[[], Sequence[float]]
+    """Nothing of a `gpt2` vocabulary. Out of a tokenizer.json, Gemma's are made in a third of a
+    second; StepError where its merges make no sense."""
+    merges: tuple[bytes, ...]
+    """Left part, space, right part; only of a `gpt2` vocabulary."""
     add_space_prefix: bool
     add_bos: bool
     special: Mapping[str, int]
@@ -42,21 +45,29 @@ class Vocabulary:
     """Every token that the file says ends an answer."""
 
     def text(self, role: str) -> str:
-        return self.tokens[self.special[role]] if role in self.special else ""
+        return self.tokens[self.special[role]].decode() if role in self.special else ""
+
+    def texts(self) -> list[str]:
+        return [token.decode() for token in self.tokens]
+
+    def ids(self, texts: Iterable[str]) -> dict[str, int]:
+        """Of those that are tokens."""
+        wanted = {text: text.encode() for text in texts}
+        return {t: self.tokens.index(token) for t, token in wanted.items() if token in self.tokens}
 
 
 def from_gguf(meta: Mapping[str, Any]) -> Vocabulary:
     model = meta.get("tokenizer.ggml.model")
-    tokens = tuple(meta.get("tokenizer.ggml.tokens") or ())
+    tokens = _encoded(meta.get("tokenizer.ggml.tokens"))
     if not tokens:
         raise StepError("the GGUF holds no vocabulary")
     types = tuple(meta.get("tokenizer.ggml.token_type") or (NORMAL,) * len(tokens))
     scores = tuple(meta.get("tokenizer.ggml.scores") or ())
     pre = str(meta.get("tokenizer.ggml.pre") or "default")
-    merges: tuple[Merge, ...] = ()
+    merges: tuple[bytes, ...] = ()
     if model == "gpt2":
         adds_bos = pretokenizers.named(pre).adds_bos
-        merges = tuple(_merge(text) for text in meta.get("tokenizer.ggml.merges") or ())
+        merges = _encoded(meta.get("tokenizer.ggml.merges"))
         if not merges:
             raise StepError("the GGUF's BPE vocabulary has no merges")
     elif model == "llama":
@@ -84,7 +95,7 @@ def from_gguf(meta: Mapping[str, Any]) -> Vocabulary:
         pre=pre,
         tokens=tokens,
         types=types,
-        scores=scores,
+        scores=lambda: scores,
         merges=merges,
         add_space_prefix=bool(meta.get("tokenizer.ggml.add_space_prefix", model == "llama")),
         add_bos=bool(meta.get("tokenizer.ggml.add_bos_token", adds_bos)),
@@ -93,15 +104,20 @@ def from_gguf(meta: Mapping[str, Any]) -> Vocabulary:
     )
 
 
-def _merge(text: str) -> Merge:
+def _encoded(texts: list[str] | None) -> tuple[bytes, ...]:
+    return tuple([text.encode() for text in texts or ()])
+
+
+def _merge(merge: bytes) -> Merge:
     # The first character belongs to the left part, even when it is itself a space.
+    text = merge.decode()
     left, _, right = text[1:].partition(" ")
     return text[:1] + left, right
 
 
 def to_tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
     spm = vocabulary.model == "llama"
-    merges = rebuilt_merges(vocabulary) if spm else vocabulary.merges
+    merges = rebuilt_merges(vocabulary) if spm else map(_merge, vocabulary.merges)
     return {
         "version": "1.0",
         "truncation": None,
@@ -124,7 +140,7 @@ def to_tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
             "ignore_merges": not spm and pretokenizers.named(vocabulary.pre).whole_words,
             "vocab": {
                 token: number
-                for number, token in enumerate(vocabulary.tokens)
+                for number, token in enumerate(vocabulary.texts())
                 if vocabulary.types[number] != UNUSED
             },
             "merges": [list(merge) for merge in merges],
@@ -134,9 +150,10 @@ def to_tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
 
 def rebuilt_merges(vocabulary: Vocabulary) -> list[Merge]:
     """All ways to put each piece together from two others, best score first."""
+    texts, scores = vocabulary.texts(), vocabulary.scores()
     ids = {
         token: number
-        for number, token in enumerate(vocabulary.tokens)
+        for number, token in enumerate(texts)
         if vocabulary.types[number] in (NORMAL, USER_DEFINED)
     }
     found = []
@@ -146,14 +163,14 @@ def rebuilt_merges(vocabulary: Vocabulary) -> list[Merge]:
             for cut in range(1, len(token))
             if token[:cut] in ids and token[cut:] in ids
         ]
-        found += [(-vocabulary.scores[number], number, *split) for split in sorted(splits)]
+        found += [(-scores[number], number, *split) for split in sorted(splits)]
     found.sort()
-    return [(vocabulary.tokens[left], vocabulary.tokens[right]) for _, _, left, right in found]
+    return [(texts[left], texts[right]) for _, _, left, right in found]
 
 
 def _matched_whole(vocabulary: Vocabulary) -> Iterator[tuple[int, str, bool]]:
     """Tokens that are looked for in the text before anything else: id, text, special."""
-    for number, (token, kind) in enumerate(zip(vocabulary.tokens, vocabulary.types, strict=True)):
+    for number, (token, kind) in enumerate(zip(vocabulary.texts(), vocabulary.types, strict=True)):
         if kind in (CONTROL, UNKNOWN, USER_DEFINED):
             yield number, token, kind != USER_DEFINED
 
@@ -208,83 +225,76 @@ def _post_processor(vocabulary: Vocabulary) -> dict[str, Any] | None:
     }
 
 
-def from_tokenizer_json(
-    tokenizer: Mapping[str, Any], special: Mapping[str, str], rows: int
-) -> Vocabulary:
-    """The tokenizer for a GGUF whose embedding has `rows` rows; `special` is role → token text."""
-    model = tokenizer.get("model") or {}
+def from_tokenizer_json(text: bytes, special: Mapping[str, str], rows: int) -> Vocabulary:
+    """The tokenizer for a GGUF whose embedding has `rows` rows; `special` is role → token text.
+
+    ValueError: it is no JSON. KeyError, TypeError: something is missing in it."""
+    file = TokenizerJson(text)
+    model = file.rest.get("model") or {}
     if model.get("type") != "BPE":
         raise StepError(
             f"a tokenizer of type '{model.get('type')}' cannot be written into a GGUF",
             hint="only BPE tokenizers can, SentencePiece ones in their BPE form among them",
         )
+    if model["vocab"] or model["merges"]:
+        raise ValueError("lists that are not the first of their names")
     spm = bool(model.get("byte_fallback"))
-    merges: list[Sequence[str]] = model["merges"]
-    if merges and isinstance(merges[0], str):
-        merges = [_merge(merge) for merge in model["merges"]]
-    tokens, types = _listed(tokenizer, rows, spm)
-    wanted = set(special.values())
-    ids = {token: number for number, token in enumerate(tokens) if token in wanted}
-    return Vocabulary(
+    tokens, types = _listed(file, rows, spm)
+    words = Vocabulary(
         model="llama" if spm else "gpt2",
-        pre="default" if spm else _pre_name(tokenizer, model),
-        tokens=tokens,
-        types=types,
-        scores=_scores(tokens, types, merges) if spm else (),
-        merges=() if spm else tuple([(left, right) for left, right in merges]),
-        add_space_prefix=spm and _prefixes_space(tokenizer),
-        add_bos=_adds_bos(tokenizer, special.get("bos", "")),
-        special={role: ids[text] for role, text in special.items() if text in ids},
+        pre="default" if spm else _pre_name(file.rest, model),
+        tokens=tuple(tokens),
+        types=tuple(types),
+        scores=lambda: _scores(tokens, types, file) if spm else (),
+        merges=() if spm else tuple(file.merges(b" ")),
+        add_space_prefix=spm and _prefixes_space(file.rest),
+        add_bos=_adds_bos(file.rest, special.get("bos", "")),
+        special={},
     )
+    ids = words.ids(special.values())
+    return replace(words, special={role: ids[t] for role, t in special.items() if t in ids})
 
 
-def _listed(
-    tokenizer: Mapping[str, Any], rows: int, spm: bool
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _listed(file: TokenizerJson, rows: int, spm: bool) -> tuple[list[bytes], list[int]]:
     """Every row of the embedding gets a token; rows without one get a name nobody can type."""
-    tokens = [""] * rows
+    tokens = [b""] * rows
     types = [UNUSED] * rows
-    model = tokenizer["model"]
-    unknown = model.get("unk_token")
-    for token, number in model["vocab"].items():
-        if not 0 <= number < rows:
-            raise StepError(f"token '{token}' has id {number}, but the model has {rows} rows")
-        tokens[number] = token
-        types[number] = NORMAL
-    for token in BYTES if spm else ():
-        if token in model["vocab"]:
-            types[model["vocab"][token]] = BYTE
-    for added in tokenizer.get("added_tokens") or []:
-        number = added["id"]
+    kinds = dict.fromkeys(BYTES, BYTE) if spm else {}
+    vocab = zip(file.ids, file.tokens, map(kinds.get, file.tokens, repeat(NORMAL)), strict=True)
+    for number, token, kind in chain(vocab, map(_of_added, file.rest.get("added_tokens") or [])):
         if not 0 <= number < rows:
             raise StepError(
-                f"token '{added['content']}' has id {number}, but the model has {rows} rows"
+                f"token '{token.decode()}' has id {number}, but the model has {rows} rows"
             )
-        tokens[number] = added["content"]
-        types[number] = CONTROL if added.get("special") else USER_DEFINED
-    if spm and unknown in model["vocab"]:
-        types[model["vocab"][unknown]] = UNKNOWN
-    if UNUSED in types:
-        tokens = [
-            token if kind != UNUSED else f"[PAD{number}]"
-            for number, (token, kind) in enumerate(zip(tokens, types, strict=True))
-        ]
-    return tuple(tokens), tuple(types)
+        tokens[number] = token
+        types[number] = kind
+    unknown = str(file.rest["model"].get("unk_token") or "").encode()
+    if spm and unknown in file.tokens:
+        types[file.ids[file.tokens.index(unknown)]] = UNKNOWN
+    for number, kind in enumerate(types):
+        if kind == UNUSED:
+            tokens[number] = b"[PAD%d]" % number
+    return tokens, types
 
 
-def _scores(
-    tokens: Sequence[str], types: Sequence[int], merges: Sequence[Sequence[str]]
-) -> tuple[float, ...]:
+def _of_added(one: Mapping[str, Any]) -> tuple[int, bytes, int]:
+    return one["id"], one["content"].encode(), CONTROL if one.get("special") else USER_DEFINED
+
+
+def _scores(tokens: Sequence[bytes], types: Sequence[int], file: TokenizerJson) -> Sequence[float]:
     """A piece scores by the place of its first merge; what no merge makes scores lowest."""
-    # In as few steps of the interpreter as can be: Gemma has half a million merges.
-    pieces = dict.fromkeys(map("".join, merges))
-    ranks = dict(zip(pieces, map(neg, map(float, range(len(pieces)))), strict=True))
+    try:
+        # In as few steps of the interpreter as can be: Gemma has half a million merges.
+        made = dict.fromkeys(file.merges(b""))
+    except ValueError as error:
+        raise StepError(f"the tokenizer's merges cannot be read: {error}") from None
+    ranks = dict(zip(made, map(neg, map(float, range(len(made)))), strict=True))
     lowest = -float(len(ranks) + 1)
     scores = list(map(ranks.get, tokens, repeat(lowest)))
     for number, kind in enumerate(types):
         if kind not in SCORED:
             scores[number] = lowest
-    return tuple(scores)
+    return scores
 
 
 def _pre_name(tokenizer: Mapping[str, Any], model: Mapping[str, Any]) -> str:

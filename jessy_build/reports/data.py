@@ -174,6 +174,8 @@ class Parity:
     """Nats, over the likeliest tokens of all answers; `most` is what would have failed."""
     most: float
     smaller: tuple[Survival, ...] = ()
+    measures: tuple[Survival, ...] = ()
+    """The base and the trained model by the same measure, where these are known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from jessy_build.diagnostics import StepError
 from jessy_build.engine.kind import Job
 from jessy_build.parity import agreement
 from jessy_build.parity.agreement import Agreement, Choice, Limit, Seen
+from jessy_build.parity.survival import Said
 from jessy_build.steps import gguf, probes
 
 if TYPE_CHECKING:
@@ -70,6 +71,21 @@ def followed(
             rows = runtime.follow(prompt, [choice.token for choice in answer])
             found.append([agreement.seen(*pair) for pair in zip(answer, rows, strict=True)])
             job.progress(number, len(ids), "probes", f"MLX, {which}")
+    return found
+
+
+def said_by_base(job: Job, prompts: Sequence[str]) -> list[Said]:
+    """What the base answers of itself."""
+    from jessy_build.runtimes import mlx
+
+    found = []
+    with mlx.open(job.inputs["base"]) as runtime:
+        for number, prompt in enumerate(prompts, start=1):
+            if job.cancelled():
+                raise KeyboardInterrupt
+            answer = runtime.ask(prompt, probes.ANSWER_TOKENS)
+            found.append(Said(answer.text, answer.tokens, answer.stopped))
+            job.progress(number, len(prompts), "probes", "MLX, base's own")
     return found
 
 

@@ -83,6 +83,7 @@ def run(job: Job) -> Facts:
         "mean": found.mean,
         "choice": found.choice,
         "limit": asdict(limit),
+        "measures": probes.measures(made, likeness.said_by_base(job, prompts), kind),
         "survival": _survival(job, made, ids),
     }
 

@@ -61,6 +61,21 @@ def judge(
             [model.likelihood(probe.prompt + place.before, place.token) for place in probe.places]
         )
         step(number)
+    return _verdict(probes, said, likelihood)
+
+
+def measures(probes: Sequence[Probe], base: Sequence[Said], kind: str) -> list[dict[str, Any]]:
+    """What kinds of smaller weights are read against: the base, whose own answers these are, and
+    the trained model."""
+    plain = _verdict(probes, base, [[place.base for place in probe.places] for probe in probes])
+    answers = [probe.answer for probe in probes]
+    trained = [[place.trained for place in probe.places] for probe in probes]
+    return [as_facts("base", plain), as_facts(kind, _verdict(probes, answers, trained))]
+
+
+def _verdict(
+    probes: Sequence[Probe], said: Sequence[Said], likelihood: Sequence[Sequence[float | None]]
+) -> Verdict:
     tongues = [
         (tongue(probe.answer.text), tongue(one.text))
         for probe, one in zip(probes, said, strict=True)

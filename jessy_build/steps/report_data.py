@@ -45,6 +45,8 @@ def _parity(made: Mapping[str, Artifact]) -> data.Parity:
         apart=facts["mean"],
         most=facts["limit"]["mean"],
         smaller=tuple(_survival(one) for one in (*facts["survival"], *deployed)),
+        # An older step measured neither.
+        measures=tuple(_survival(one) for one in facts.get("measures", ())),
     )
 
 

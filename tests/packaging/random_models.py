@@ -132,9 +132,9 @@ def _write_spm(folder: Path) -> int:
     words = Vocabulary(
         model="llama",
         pre="default",
-        tokens=tuple(tokens),
+        tokens=tuple([token.encode() for token in tokens]),
         types=tuple(kinds),
-        scores=tuple(-float(number) for number in range(len(tokens))),
+        scores=lambda: [-float(number) for number in range(len(tokens))],
         merges=(),
         add_space_prefix=False,
         add_bos=True,

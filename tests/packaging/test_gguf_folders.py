@@ -1,6 +1,7 @@
 """The ways in which a model folder may differ and still give the same GGUF."""
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,17 @@ def merges_as_text(folder: Path) -> None:
         return tokenizer | {"model": tokenizer["model"] | {"merges": merges}}
 
     rewrite(folder / "tokenizer.json", change)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="a second file system is wanted")
+def test_the_same_bytes_come_out_on_another_file_system(tmp_path: Path) -> None:
+    """There the kernel copies no weights from file to file."""
+    folder = make_random_model(tmp_path / "model", "gemma3")
+    here = written(folder, kind="f32")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        out = Path(elsewhere) / "out.gguf"
+        gguf_write.write(folder, out, kind="f32", name="x")
+        assert out.read_bytes() == here
 
 
 @pytest.mark.parametrize(

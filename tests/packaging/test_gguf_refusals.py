@@ -128,6 +128,17 @@ def test_a_folder_that_no_gguf_can_hold_is_refused(
     assert not list(tmp_path.glob("*out*"))
 
 
+def test_merges_that_make_no_sense_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    """Their scores are made while the weights are written."""
+    folder = make_random_model(tmp_path / "model", "gemma3")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["merges"][7] = ["a", "b", "c"]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(StepError, match="merges cannot be read: a merge of other than two"):
+        gguf_write.write(folder, tmp_path / "out.gguf", name="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_folder_without_one_of_its_files_is_refused(
     folder: Path, file: str, tmp_path: Path

@@ -1,12 +1,20 @@
 """The two notations of one tokenizer."""
 
+import json
 from typing import Any
 
 import pytest
 
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import vocabulary
-from jessy_build.packaging.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED
+from jessy_build.packaging.vocabulary import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    USER_DEFINED,
+    Vocabulary,
+)
 
 TOKENS = ["<unk>", "<s>", "</s>", "<0x61>", "\n\n", "a", "b", "ab", "abb", "bb", "aba"]
 TYPES = [UNKNOWN, CONTROL, CONTROL, BYTE, USER_DEFINED, *[NORMAL] * 6]
@@ -30,11 +38,11 @@ def test_merges_come_best_score_first_and_never_make_special_tokens() -> None:
 def test_scores_from_merges_keep_the_order_of_the_pieces() -> None:
     words = vocabulary.from_gguf(META)
     back = vocabulary.from_tokenizer_json(
-        vocabulary.to_tokenizer_json(words), {"bos": "<s>", "unk": "<unk>"}, rows=len(TOKENS)
+        _json(words), {"bos": "<s>", "unk": "<unk>"}, rows=len(TOKENS)
     )
     assert (back.tokens, back.types) == (words.tokens, words.types)
     assert vocabulary.rebuilt_merges(back) == vocabulary.rebuilt_merges(words)
-    assert min(back.scores) == back.scores[TOKENS.index("<s>")]
+    assert min(back.scores()) == back.scores()[TOKENS.index("<s>")]
 
 
 @pytest.mark.parametrize("prefix", [True, False])
@@ -44,7 +52,7 @@ def test_flags_survive_both_ways(prefix: bool, bos: bool) -> None:
         "tokenizer.ggml.add_space_prefix": prefix,
         "tokenizer.ggml.add_bos_token": bos,
     }
-    tokenizer = vocabulary.to_tokenizer_json(vocabulary.from_gguf(meta))
+    tokenizer = _json(vocabulary.from_gguf(meta))
     back = vocabulary.from_tokenizer_json(tokenizer, {"bos": "<s>"}, rows=len(TOKENS))
     assert (back.add_space_prefix, back.add_bos) == (prefix, bos)
 
@@ -55,14 +63,14 @@ def test_a_file_that_says_nothing_gets_what_llama_cpp_supposes() -> None:
 
 
 def test_rows_without_a_token_get_a_name_and_are_unused() -> None:
-    tokenizer = vocabulary.to_tokenizer_json(vocabulary.from_gguf(META))
+    tokenizer = _json(vocabulary.from_gguf(META))
     padded = vocabulary.from_tokenizer_json(tokenizer, {}, rows=len(TOKENS) + 2)
-    assert padded.tokens[-2:] == ("[PAD11]", "[PAD12]")
+    assert padded.tokens[-2:] == (b"[PAD11]", b"[PAD12]")
     assert padded.types[-2:] == (vocabulary.UNUSED, vocabulary.UNUSED)
 
 
 def test_a_token_beyond_the_embedding_is_refused() -> None:
-    tokenizer = vocabulary.to_tokenizer_json(vocabulary.from_gguf(META))
+    tokenizer = _json(vocabulary.from_gguf(META))
     with pytest.raises(StepError, match="has id 10, but the model has 10 rows"):
         vocabulary.from_tokenizer_json(tokenizer, {}, rows=len(TOKENS) - 1)
 
@@ -91,3 +99,7 @@ def test_a_vocabulary_that_cannot_be_right_is_refused(change: dict[str, Any], pr
 def test_every_token_that_ends_an_answer_is_read() -> None:
     meta = META | {"tokenizer.ggml.eot_token_id": 1, "tokenizer.ggml.eos_token_ids": [2, 5]}
     assert vocabulary.from_gguf(meta).end_ids == (2, 1, 5)
+
+
+def _json(words: Vocabulary) -> bytes:
+    return json.dumps(vocabulary.to_tokenizer_json(words)).encode()

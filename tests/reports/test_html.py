@@ -10,7 +10,17 @@ from html.parser import HTMLParser
 import pytest
 
 from jessy_build.reports import html
-from jessy_build.reports.data import Answer, Comparison, Count, Point, ReportData, Scores, Step
+from jessy_build.reports.data import (
+    Answer,
+    Comparison,
+    Count,
+    Parity,
+    Point,
+    ReportData,
+    Scores,
+    Step,
+    Survival,
+)
 
 VOID = {"meta", "link", "input", "br", "wbr", "hr", "img"}
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*7 }}{% raw %}"
@@ -208,3 +218,28 @@ def test_a_want_of_memory_in_training_is_told_where_there_was_one(finished: Repo
     assert words in html.render(finished)
     calm = replace(finished, training=replace(finished.training, halved=""))
     assert "memory after" not in html.render(calm)
+
+
+def test_smaller_kinds_stand_below_the_base_and_the_trained_model(finished: ReportData) -> None:
+    lines = [
+        Survival("base", 12, 0, 3, 4, 32, 0.0, False),
+        Survival("f16", 12, 12, 12, 12, 7, 1.0, True),
+        Survival("q4_K_M", 12, 2, 5, 11, 29, 0.69, False),
+        Survival("q8_0", 12, 11, 12, 12, 7, 0.98, True),
+    ]
+    parity = Parity("f16", 30, 12, 0.002, 0.1, smaller=tuple(lines[2:]), measures=tuple(lines[:2]))
+    assert _smaller(finished, parity) == [
+        ("base", "0 of 12", "not trained"),
+        ("f16", "12 of 12", "as trained"),
+        ("q4_K_M", "2 of 12", "erased"),
+        ("q8_0", "11 of 12", "good enough"),
+    ]
+    assert _smaller(finished, replace(parity, measures=()))[0] == ("q4_K_M", "2 of 12", "erased")
+    assert _smaller(finished, replace(parity, smaller=())) == []
+
+
+def _smaller(data: ReportData, parity: Parity) -> list[tuple[str, str, str]]:
+    page = html.render(replace(data, parity=parity))
+    table = page.partition("What smaller weights keep")[2].partition("</table>")[0]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("<tr>")[2:]]
+    return [(row[0], row[1], row[-1]) for row in rows]

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from jessy_build.diagnostics import StepError
 from jessy_build.packaging import architectures, gguf_lora, gguf_write
 from jessy_build.plan.step import Step
+from jessy_build.runtimes import mlx
 from jessy_build.steps import parity, probes
 from tests.packaging import adapters
 from tests.tiny import make_tiny_model
@@ -189,6 +191,23 @@ def test_a_smaller_file_is_asked_what_it_has_kept(job: Here) -> None:
     write(job, "base")
     with pytest.raises(StepError, match="q8_0 erases what was trained"):
         parity.run(job)  # type: ignore[arg-type]
+
+
+def test_base_and_trained_model_are_measured_as_smaller_kinds_are(job: Here) -> None:
+    write(job)
+    base, trained = parity.run(job)["measures"]  # type: ignore[arg-type]
+    assert (trained["model"], trained["kept"]) == ("f16", 1)
+    assert trained["equal"] == trained["alike"] == trained["answers"] == probes.COUNT
+    saved = probes.saved(job.out)
+    with mlx.open(job.root / "base") as model:
+        said = [model.ask(probe.prompt, probes.ANSWER_TOKENS) for probe in saved]
+    assert (base["model"], base["kept"], base["survived"]) == ("base", 0, False)
+    assert base["median_tokens"] == median(answer.tokens for answer in said)
+    equal = [
+        one.text.strip() == probe.answer.text.strip()
+        for one, probe in zip(said, saved, strict=True)
+    ]
+    assert base["equal"] == sum(equal) < probes.COUNT
 
 
 def test_probes_are_drawn_from_all_categories_and_levels_and_few_move() -> None:
