@@ -39,6 +39,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
     params = {"suite": suite_params.of(loaded, suite), "system": loaded.system}
     needs = {"base": "convert", "kept": "train"}
     about = {
+        "train.keep.suite": keep.suite,
         **suite_params.about(loaded, (suite,)),
         **items.about_system(loaded),
     }

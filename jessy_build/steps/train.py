@@ -34,7 +34,7 @@ def expand(loaded: "LoadedRecipe") -> list[Step]:
             pool="gpu",
             span=loaded.span_of("train"),
             payload=Payload(config, tracked.of(loaded)),
-            about={"train": config.decisive()},
+            about={"train": {**config.decisive(), "keep": config.model_dump(mode="json")["keep"]}},
         )
     ]
 

@@ -1001,8 +1001,15 @@ def owner(here: Any, words: Sequence[str]) -> str:
         elif isinstance(here, Mapping):
             here = here.get(word)
         else:
-            here = next(i for i in here if word == (i if isinstance(i, str) else i.name))
+            here = next(item for item in here if word == called(item))
     return last
+
+
+def called(item: Any) -> str:
+    if isinstance(item, str):
+        return item
+    name: str = item.name if hasattr(item, "name") else item.prompt
+    return name
 
 
 def name_of(cls: type[BaseModel], field: str) -> str:
