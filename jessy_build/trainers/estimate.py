@@ -17,7 +17,7 @@ Device = Literal["cpu", "gpu"]
 SINGLE, HALF = 4, 2
 """Bytes of a number: fp32 on a CPU, where only that is fast, and the file's format on a GPU."""
 
-PROCESS = 150_000_000
+PROCESS = 90_000_000
 """Python, MLX and numpy, before they hold any number of a model."""
 KEPT: Mapping[Device, float] = {"cpu": 2.7, "gpu": 3.0}
 """Numbers kept on the way back, for each that a projection puts out."""

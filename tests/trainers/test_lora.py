@@ -165,19 +165,31 @@ VAIN = {
     "steps": 60,
     "eval_every": 4,
     "early_stop": {"patience": 3},
-    "optimizer": {"learning_rate": 0.1, "schedule": "constant"},
+    "optimizer": {"learning_rate": 0.01, "schedule": "constant"},
     "lora": {"rank": 4, "alpha": 8, "dropout": 0.1},
 }
 
 
-def test_training_ends_when_the_validation_loss_falls_no_more(job: Callable[..., TrainJob]) -> None:
-    asked = job("straight", **VAIN)
+def test_training_ends_when_the_validation_loss_falls_no_more(
+    job: Callable[..., TrainJob], tmp_path: Path
+) -> None:
+    dataset = write_dataset(tmp_path / "apart")
+    # What no training row says: the better those are known, the less likely are these.
+    held_out = [json.loads(line) for line in (dataset / "valid.jsonl").read_text().splitlines()]
+    for row in held_out:
+        row["messages"] = [
+            {"role": "user", "content": "JQX"},
+            {"role": "assistant", "content": "ZWJ QXV ZZW JJQ XVW QZX WJV VXQ"},
+        ]
+    lines = "".join(json.dumps(row) + "\n" for row in held_out)
+    (dataset / "valid.jsonl").write_text(lines)
+    asked = replace(job("straight", **VAIN), dataset=dataset)
     run = train(asked)
     assert run.planned == 60 and 12 < run.steps < 60
     losses = [seen.loss for seen in run.validation]
     assert all(loss > min(losses) for loss in losses[-3:])
     assert run.best.step == run.validation[-4].step == run.steps - 12
-    killed = replace(job("killed", **VAIN), save_seconds=0.0)
+    killed = replace(job("killed", **VAIN), dataset=dataset, save_seconds=0.0)
 
     def kill_at(progress: Progress) -> None:
         if progress.done == run.steps - 5:
