@@ -94,9 +94,12 @@ class Started:
             raise subprocess.TimeoutExpired("jessy", timeout or 0)
         return code
 
-    def kill(self) -> None:
+    def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
     def _ended(self, seconds: float | None) -> int | None:
         """Several threads may wait."""

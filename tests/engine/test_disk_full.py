@@ -13,7 +13,7 @@ from tests.loopback.server import Seen
 from tests.required import missing
 from tests.steps import asked
 from tests.steps.asked import ITEMS, PLACES, RECIPE, Teacher
-from tests.steps.project import Project, Ran
+from tests.steps.project import Process, Project, Ran
 
 MEGABYTES = 24
 LONG = RECIPE.replace("steps: 6", "steps: 40") + "evaluate: {prompts: [hello], max_tokens: 2}\n"
@@ -63,15 +63,12 @@ def fill(disk: Path) -> None:
 def build(project: Project, disk: Path, sign: str = "") -> Ran:
     """With JSON lines; the disk is filled when one of them holds the sign."""
     project.env = {**project.env, "JESSY_STORE": str(disk / "store")}
-    process = project.start("build", "recipe.yaml", "--json")
-    assert process.stdout
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
+
+    def look(line: str, _: Process) -> None:
         if sign and sign in line:
             fill(disk)
-    out, err = process.communicate(timeout=120)
-    return Ran(process.returncode, "".join(seen) + out, err)
+
+    return project.follow(("build", "recipe.yaml", "--json"), look)
 
 
 def check(

@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 from tests import warm
 
@@ -40,6 +40,8 @@ evaluate:
   prompts: [hello, selam]
   max_tokens: 6
 """
+
+Process = subprocess.Popen[bytes] | warm.Started
 
 
 @dataclass
@@ -124,18 +126,36 @@ class Project:
     def environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(REPOSITORY), **self.env, **more}
 
-    def begin(self, *words: str) -> subprocess.Popen[bytes] | warm.Started:
+    def begin(self, *words: str) -> Process:
         """For a test that ends it: what it says nobody reads."""
-        environment = self.environment()
         with Path(os.devnull).open("r+b") as nobody:
-            return warm.start(words, self.root, environment, [nobody] * 3) or subprocess.Popen(
-                self.command(*words),
-                cwd=self.root,
-                env=environment,
-                stdin=nobody,
-                stdout=nobody,
-                stderr=nobody,
-            )
+            return self._begin(words, (nobody, nobody, nobody))
+
+    def _begin(self, words: tuple[str, ...], streams: tuple[IO[Any], IO[Any], IO[Any]]) -> Process:
+        environment = self.environment()
+        given, out, err = streams
+        return warm.start(words, self.root, environment, streams) or subprocess.Popen(
+            self.command(*words),
+            cwd=self.root,
+            env=environment,
+            stdin=given,
+            stdout=out,
+            stderr=err,
+        )
+
+    def follow(self, words: tuple[str, ...], heard: Callable[[str, Process], None]) -> Ran:
+        """Each line that it prints is heard as it comes, and whose it is."""
+        hears, tells = os.pipe()
+        with os.fdopen(hears, encoding="utf-8") as out, TemporaryFile("w+") as err:
+            with os.fdopen(tells, "w") as told, Path(os.devnull).open() as nothing:
+                process = self._begin(words, (nothing, told, err))
+            seen = []
+            for line in out:
+                seen.append(line)
+                heard(line, process)
+            code = process.wait(timeout=self.patience)
+            _rewind([err])
+            return Ran(code, "".join(seen), err.read())
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -150,20 +170,19 @@ class Project:
     def interrupt_when(
         self, words: tuple[str, ...], sign: str, with_signal: int, pause: float = 0.1
     ) -> Ran:
-        """Start, read lines until one holds `sign`, send the signal after a pause, and wait."""
-        process = self.start(*words)
-        assert process.stdout
-        seen = []
-        for line in process.stdout:
-            seen.append(line)
-            if sign in line:
-                break
-        else:
-            raise AssertionError(f"'{sign}' never came:\n{''.join(seen)}")
-        time.sleep(pause)
-        process.send_signal(with_signal)
-        out, err = process.communicate(timeout=120)
-        return Ran(process.returncode, "".join(seen) + out, err)
+        """Send the signal a pause after a line that holds `sign`, and wait for the end."""
+        heard = False
+
+        def interrupt(line: str, process: Process) -> None:
+            nonlocal heard
+            if sign in line and not heard:
+                heard = True
+                time.sleep(pause)
+                process.send_signal(with_signal)
+
+        done = self.follow(words, interrupt)
+        assert heard, f"'{sign}' never came:\n{done.out}"
+        return done
 
 
 def _rewind(files: Sequence[IO[str]]) -> None:
