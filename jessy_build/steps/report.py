@@ -7,7 +7,7 @@ from jessy_build import units
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
 from jessy_build.steps import items, suite_params
-from jessy_build.trainers.config import NOT_TRAINED
+from jessy_build.trainers.config import GATES
 
 if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
@@ -23,7 +23,7 @@ NO_PART: Mapping[str, Any] = {
     "matrix": True,
     "teachers": {"__all__": items.HOW_ASKED},
     "complexity": {"__all__": items.LIMITS},
-    "train": NOT_TRAINED,
+    "train": GATES,
 }
 
 

@@ -11,12 +11,10 @@ from pydantic import Field, model_validator
 from jessy_build import config
 
 EPOCHS = 3
-NOT_TRAINED: Mapping[str, Any] = {
-    "divergence": True,
-    "phases": {"__all__": {"gate"}},
-    "keep": {"suite"},
-}
+GATES: Mapping[str, Any] = {"divergence": True, "phases": {"__all__": {"gate"}}}
 """Fields that change no adapter: they only say which one is good enough."""
+NOT_TRAINED: Mapping[str, Any] = {**GATES, "keep": {"suite"}}
+"""Nor does the suite by which one is chosen among those that were trained."""
 SINCE: Mapping[str, Any] = {"method": "lora", "base_bits": None}
 """Fields that came later, and what was always done before: what says the same is the same."""
 

@@ -187,9 +187,7 @@ train:
   grad_checkpoint: false
   max_seq_length: 512
   eval_every: 2
-  keep:
-    suite: manner
-    among: 2
+  keep: {suite: manner, among: 2}
 export:
   kind: fused
   gguf: f16
@@ -731,11 +729,11 @@ EDITS: Mapping[str, Edit] = {
         replace(
             "recipe.yaml",
             (EVALUATE, ""),
-            ("  keep:\n    suite: manner\n    among: 2\n", "  keep: best\n"),
+            ("keep: {suite: manner, among: 2}", "keep: best"),
         ),
         "validate train report",
         ("evaluate", "recipe.yaml"),
-        ("train.keep", recipe_line("  keep:")),
+        ("train.keep", recipe_line("  keep: {suite: manner, among: 2}\n")),
     ),
 }
 
