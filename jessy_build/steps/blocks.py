@@ -128,6 +128,8 @@ def _gguf(step: str, made: Artifact, recipe: Recipe) -> Figures:
 
 def _evaluate(step: str, made: Artifact, recipe: Recipe) -> Figures:
     facts = made.facts
+    if not facts["rows"]:
+        return {}
     return {
         "prompts": facts["tuned"]["answers"],
         **{

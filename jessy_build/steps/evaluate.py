@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jessy_build import chat
 from jessy_build.engine.kind import Facts, Job, always
+from jessy_build.evaluators.rules import Said
 from jessy_build.example import Message
 from jessy_build.plan.step import Step
 from jessy_build.recipe import suites
-from jessy_build.steps import gguf, items, suite_params
+from jessy_build.steps import gguf, items, recorded, suite_params
 
 if TYPE_CHECKING:
     from jessy_build.recipe.files import EvalPrompt
@@ -69,49 +70,90 @@ def _suite_questions(loaded: "LoadedRecipe") -> list[list[Any]]:
     return [list(pair) for pair in dict.fromkeys(pairs)]
 
 
-class _Question(NamedTuple):
-    prompt: str
-    max_tokens: int
-
-
-def _questions(params: Mapping[str, Any]) -> list[_Question]:
-    """Those to be read side by side, then those of suites."""
-    read = [_Question(prompt["prompt"], params["max_tokens"]) for prompt in params["prompts"]]
-    return [*read, *(_Question(*pair) for pair in params.get("suites", ()))]
-
-
 def run(job: Job) -> Facts:
     talk = chat.Chat.load(job.inputs["template"])
-    tuned = job.inputs["tuned"] / gguf.FILE
-    adapter = gguf.adapter(job.inputs["tuned"])
-    answers = {
-        "base": _ask(job, "base", tuned if adapter else _base(job), talk),
-        "tuned": _ask(job, "tuned", tuned, talk, adapter),
-    }
-    prompts = job.step.params["prompts"]
+    answers = {who: _answers(job, model, talk) for who, model in _models(job).items()}
     rows = [
-        {**prompt, "base": answers["base"][i], "tuned": answers["tuned"][i]}
-        for i, prompt in enumerate(prompts)
+        {**prompt, **{who: found.read[i] for who, found in answers.items()}}
+        for i, prompt in enumerate(job.step.params["prompts"])
     ]
     # Times are facts: the answers alone make the artifact.
     texts = [{**row, "base": row["base"]["text"], "tuned": row["tuned"]["text"]} for row in rows]
     _write(job.out / "answers.jsonl", texts)
     if "suites" in job.step.params:
-        _write(job.out / SUITES, _of_suites(job.step.params["suites"], answers, len(prompts)))
-    told = {who: _middle(found[: len(prompts)] or found) for who, found in answers.items()}
-    return {"rows": rows, **told}
+        _write(job.out / SUITES, _of_suites(job.step.params["suites"], answers))
+    middles = {who: _middle(found.read) for who, found in answers.items() if found.read}
+    return {"rows": rows, "suites": len(answers["tuned"].suites), **middles}
+
+
+class _Model(NamedTuple):
+    who: str
+    file: Path
+    adapter: Path | None
+    weights: Mapping[str, Any]
+    """Digests that tell it from all others."""
+
+
+def _models(job: Job) -> dict[str, _Model]:
+    made = {path: sha256 for path, (sha256, _) in job.made["tuned"].tree.items()}
+    whole, adapter = job.inputs["tuned"] / gguf.FILE, gguf.adapter(job.inputs["tuned"])
+    if adapter:
+        base = _Model("base", whole, None, {gguf.FILE: made[gguf.FILE]})
+    else:
+        converted = {path: sha256 for path, (sha256, _) in job.made["base"].tree.items()}
+        written = [job.step.params["kind"], gguf.version]
+        base = _Model("base", _base(job), None, {"converted": converted, "written": written})
+    return {"base": base, "tuned": _Model("tuned", whole, adapter, made)}
+
+
+class _Answers(NamedTuple):
+    read: list[dict[str, Any]]
+    """To the prompts that are read side by side; with the time each took."""
+    suites: list[Said]
+    """To the prompts of suites, which are scored."""
+
+
+def _answers(job: Job, model: _Model, talk: "chat.Chat") -> _Answers:
+    from jessy_build.runtimes import llamacpp
+
+    params = job.step.params
+    found = _Answers([], [])
+    who = recorded.model("llama.cpp", model.weights)
+    total = len(params["prompts"]) + len(params.get("suites", ()))
+    before = 0 if model.who == "base" else total
+
+    def told() -> None:
+        done = before + len(found.read) + len(found.suites)
+        job.progress(done, 2 * total, "answers", model.who)
+        if job.cancelled():
+            raise KeyboardInterrupt
+
+    with llamacpp.open(model.file, talk.stops, adapter=model.adapter) as runtime:
+        runtime.ask(talk.render((Message("user", "."),), generate=True), 1)  # the first one loads
+        for prompt in params["prompts"]:
+            text = talk.render(asked(prompt["prompt"], params["system"]), generate=True)
+            found.read.append(asdict(runtime.ask(text, params["max_tokens"])))
+            told()
+        for prompt, max_tokens in params.get("suites", ()):
+            text = talk.render(asked(prompt, params["system"]), generate=True)
+            found.suites.append(recorded.said(job.answers, who, text, max_tokens, runtime.ask))
+            told()
+    return found
+
+
+def asked(prompt: str, system: str | None) -> tuple[Message, ...]:
+    """A prompt by itself, as every answer that is evaluated is asked for."""
+    user = Message("user", prompt)
+    return (Message("system", system), user) if system else (user,)
 
 
 def _of_suites(
-    asked: Sequence[Sequence[Any]], answers: Mapping[str, Sequence[Mapping[str, Any]]], before: int
+    questions: Sequence[Sequence[Any]], answers: Mapping[str, _Answers]
 ) -> list[dict[str, Any]]:
     return [
         {"prompt": prompt, "max_tokens": limit}
-        | {
-            who: {"text": found[i]["text"], "ended": found[i]["stopped"]}
-            for who, found in answers.items()
-        }
-        for i, (prompt, limit) in enumerate(asked, start=before)
+        | {who: found.suites[i]._asdict() for who, found in answers.items()}
+        for i, (prompt, limit) in enumerate(questions)
     ]
 
 
@@ -130,30 +172,6 @@ def _base(job: Job) -> Path:
     return base
 
 
-def _ask(
-    job: Job, who: str, model: Path, talk: "chat.Chat", adapter: Path | None = None
-) -> list[dict[str, Any]]:
-    from jessy_build.runtimes import llamacpp
-
-    questions = _questions(job.step.params)
-    offset = 0 if who == "base" else len(questions)
-    answers = []
-    with llamacpp.open(model, talk.stops, adapter=adapter) as runtime:
-        runtime.ask(talk.render((Message("user", "."),), generate=True), 1)  # the first one loads
-        for number, (prompt, max_tokens) in enumerate(questions, start=1):
-            if job.cancelled():
-                raise KeyboardInterrupt
-            text = talk.render(_messages(prompt, job.step.params["system"]), generate=True)
-            answers.append(asdict(runtime.ask(text, max_tokens)))
-            job.progress(offset + number, 2 * len(questions), "answers", who)
-    return answers
-
-
-def _messages(prompt: str, system: str | None) -> tuple[Message, ...]:
-    user = Message("user", prompt)
-    return (Message("system", system), user) if system else (user,)
-
-
 def _middle(answers: list[dict[str, Any]]) -> dict[str, Any]:
     from statistics import median
 
@@ -166,8 +184,12 @@ def _middle(answers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def summary(facts: Facts) -> str:
-    base, tuned = facts["base"], facts["tuned"]
-    return (
-        f"median answer {base['tokens']:.0f} → {tuned['tokens']:.0f} tokens,"
-        f" {base['seconds']:.1f} → {tuned['seconds']:.1f} s"
-    )
+    told = [f"{facts['suites']} prompts of suites"] if facts.get("suites") else []
+    if facts["rows"]:
+        base, tuned = facts["base"], facts["tuned"]
+        told.insert(
+            0,
+            f"median answer {base['tokens']:.0f} → {tuned['tokens']:.0f} tokens,"
+            f" {base['seconds']:.1f} → {tuned['seconds']:.1f} s",
+        )
+    return ", ".join(told)

@@ -1,25 +1,23 @@
 """select: of the adapters that a training kept, the one whose answers to a suite score best.
 
-An answer is on record once it is given, by the weights that gave it: a suite with one prompt more
-asks one prompt more, one with another rule asks nothing, and a kill loses one answer.
+A suite with one prompt more asks one prompt more, and one with another rule asks nothing.
 """
 
 import shutil
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jessy_build import digest
 from jessy_build.chat import Chat
-from jessy_build.engine.answers import Answer
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.evaluators import scoring
 from jessy_build.evaluators.rules import Said
-from jessy_build.example import Message, Reply, Request, Usage
 from jessy_build.plan.step import Step
 from jessy_build.recipe import suites
-from jessy_build.steps import items, suite_params
+from jessy_build.steps import evaluate, items, recorded, suite_params
 from jessy_build.trainers.config import BySuite
 
 if TYPE_CHECKING:
@@ -111,55 +109,37 @@ class _Asking:
         self.done = 0
 
     def of(self, adapter: Path, step: int) -> list[Said]:
-        """The model is loaded only where an answer of it is not on record."""
-        from jessy_build.runtimes import mlx
-
-        model = self._name(adapter)
+        suite, system = self.job.step.params["suite"], self.job.step.params["system"]
+        who = self._model(adapter)
         answers = []
-        with ExitStack() as opened:
-            runtime: mlx.Mlx | None = None
-            for prompt in self.job.step.params["suite"]["prompts"]:
+        with _opened(self.job.inputs["base"], adapter) as ask:
+            for prompt in suite["prompts"]:
                 if self.job.cancelled():
                     raise KeyboardInterrupt
-                request = self._request(model, prompt["prompt"])
-                known = self.job.answers.one(request.stem, request.sample, request.attempt)
-                if known is None:
-                    runtime = runtime or opened.enter_context(
-                        mlx.open(self.job.inputs["base"], adapter)
-                    )
-                reply = Reply.of(known.reply) if known else self._ask(runtime, request)
-                answers.append(Said(reply.text, reply.stop == "end"))
+                text = self.talk.render(evaluate.asked(prompt["prompt"], system), generate=True)
+                answers.append(recorded.said(self.job.answers, who, text, suite["max_tokens"], ask))
                 self.done += 1
                 self.job.progress(self.done, self.total, "answers", f"of step {step}")
         return answers
 
-    def _name(self, adapter: Path) -> str:
-        """Of the weights that answer, which no other model has."""
+    def _model(self, adapter: Path) -> recorded.Model:
         files = {file.name: digest.of_file(file) for file in sorted(adapter.iterdir())}
         base = {path: sha256 for path, (sha256, _) in self.job.made["base"].tree.items()}
-        return digest.of_value({"adapter": files, "base": base})
+        return recorded.model("mlx", {"adapter": files, "base": base})
 
-    def _request(self, model: str, prompt: str) -> Request:
-        system, limit = self.job.step.params["system"], self.job.step.params["suite"]["max_tokens"]
-        user = Message("user", prompt)
-        messages = (Message("system", system), user) if system else (user,)
-        # Where an answer was cut off is part of it here: it is not asked to be whole.
-        return Request("kept", model, messages, limit, {"max_tokens": limit})
 
-    def _ask(self, runtime: Any, request: Request) -> Reply:
-        text = self.talk.render(request.messages, generate=True)
-        said = runtime.ask(text, request.max_tokens)
-        reply = Reply(
-            said.text,
-            "end" if said.stopped else "length",
-            Usage(output_tokens=said.tokens),
-            said.seconds,
-            request.model,
-            request.digest,
-        )
-        answer = Answer(request.stem, request.sample, request.attempt, said.stopped, reply.plain)
-        self.job.answers.add([answer], {request.stem: request.question})
-        return reply
+@contextmanager
+def _opened(base: Path, adapter: Path) -> Iterator[recorded.Ask]:
+    """The model is loaded once it is asked something."""
+    from jessy_build.runtimes import mlx
+
+    with ExitStack() as opened:
+
+        @cache
+        def runtime() -> mlx.Mlx:
+            return opened.enter_context(mlx.open(base, adapter))
+
+        yield lambda text, max_tokens: runtime().ask(text, max_tokens)
 
 
 def chosen(facts: Facts) -> Mapping[str, Any]:

@@ -150,6 +150,18 @@ def test_a_prompt_more_is_asked_of_each_kept_adapter_and_nothing_else(project: P
     assert answers(project) == before + KEPT
 
 
+def test_a_suite_more_is_asked_of_base_and_tuned_model_and_nothing_else(project: Project) -> None:
+    before = answers(project)
+    other = "prompts:\n  - {prompt: hey, expect: {ends: true}}\n"
+    project.edit("[suites/manner.yaml]", "[suites/manner.yaml, suites/other.yaml]")
+    for number, more in enumerate(("", "  - {prompt: naber, expect: {ends: true}}\n"), start=1):
+        (project.root / "suites/other.yaml").write_text(other + more, encoding="utf-8")
+        assert build(project, "--until", "score").ran == ["evaluate", "score"]
+        assert answers(project) == before + 2 * number
+    scores = facts(project, "score")["suites"]
+    assert list(scores) == ["manner", "other"] and scores["other"]["tuned"]["prompts"] == 2
+
+
 def test_a_kill_loses_no_answer_that_was_given(project: Project) -> None:
     before = answers(project)
     write(project, SUITE + "".join(ONE_MORE.replace("7", str(n)) for n in range(100, 200)))
