@@ -171,7 +171,7 @@ def _best(
     at = x(best_step)
     share = (at - x.from_px) / (x.to_px - x.from_px)
     anchor = "start" if share < 0.2 else "end" if share > 0.7 else "middle"
-    label = f"best {losses[best_step]:.2f} at step {best_step:,}"
+    label = f"exported: {losses[best_step]:.2f} at step {best_step:,}"
     return Best(at, y(losses[best_step]), label, anchor)
 
 

@@ -76,7 +76,7 @@ def test_a_lower_loss_is_drawn_lower_and_a_later_step_further_right() -> None:
     (first, last) = drawn.lines[0].dots
     assert last[0] > first[0] and last[1] > first[1]
     assert drawn.best is not None and (drawn.best.x, drawn.best.y) == last
-    assert drawn.best.label == "best 2.00 at step 50"
+    assert drawn.best.label == "exported: 2.00 at step 50"
 
 
 def test_without_a_finite_loss_there_is_no_curve() -> None:
