@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jessy_build import chat
 from jessy_build.engine.kind import Facts, Job, always
-from jessy_build.evaluators.rules import Said
 from jessy_build.example import Message
 from jessy_build.plan.step import Step
 from jessy_build.recipe import suites
 from jessy_build.steps import gguf, items, recorded, suite_params
 
 if TYPE_CHECKING:
+    from jessy_build.evaluators.rules import Said
     from jessy_build.recipe.files import EvalPrompt
     from jessy_build.recipe.load import LoadedRecipe
 
@@ -109,7 +109,7 @@ def _models(job: Job) -> dict[str, _Model]:
 class _Answers(NamedTuple):
     read: list[dict[str, Any]]
     """To the prompts that are read side by side; with the time each took."""
-    suites: list[Said]
+    suites: "list[Said]"
     """To the prompts of suites, which are scored."""
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jessy_build import digest
 from jessy_build.engine.answers import Answer, Answers
-from jessy_build.evaluators.rules import Said
 from jessy_build.example import Message, Reply, Request, Usage
 
 if TYPE_CHECKING:
+    from jessy_build.evaluators.rules import Said
     from jessy_build.runtimes.answer import Answer as Answered
 
 Ask = Callable[[str, int], "Answered"]
@@ -33,8 +33,10 @@ def model(program: str, weights: Mapping[str, Any]) -> Model:
     return Model(program, digest.of_value(weights))
 
 
-def said(answers: Answers, who: Model, text: str, max_tokens: int, ask: Ask) -> Said:
+def said(answers: Answers, who: Model, text: str, max_tokens: int, ask: Ask) -> "Said":
     """`ask` is called only where there is no such answer yet."""
+    from jessy_build.evaluators.rules import Said
+
     # Where an answer is cut off is part of the question: nobody asks for it to be whole.
     request = Request(
         *who, (Message("user", text),), max_tokens, {"max_tokens": max_tokens, "raw": True}

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jessy_build.engine.kind import Facts, Job, always
-from jessy_build.evaluators import scoring
-from jessy_build.evaluators.rules import Said
 from jessy_build.plan.step import Step
 from jessy_build.recipe import suites
 from jessy_build.steps import evaluate, suite_params
@@ -48,6 +46,9 @@ def run(job: Job) -> Facts:
 def _of_model(
     params: Mapping[str, Any], answers: Mapping[tuple[str, int], Mapping[str, Any]], who: str
 ) -> dict[str, Any]:
+    from jessy_build.evaluators import scoring
+    from jessy_build.evaluators.rules import Said
+
     said = [
         Said(**answers[prompt["prompt"], params["max_tokens"]][who]) for prompt in params["prompts"]
     ]

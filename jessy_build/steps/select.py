@@ -10,17 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jessy_build import digest
-from jessy_build.chat import Chat
+from jessy_build import chat, digest
 from jessy_build.engine.kind import Facts, Job, always
-from jessy_build.evaluators import scoring
-from jessy_build.evaluators.rules import Said
 from jessy_build.plan.step import Step
 from jessy_build.recipe import suites
 from jessy_build.steps import evaluate, items, recorded, suite_params
 from jessy_build.trainers.config import BySuite
 
 if TYPE_CHECKING:
+    from jessy_build.evaluators.rules import Said
     from jessy_build.recipe.load import LoadedRecipe
     from jessy_build.recipe.model import Recipe
 
@@ -64,7 +62,7 @@ class Candidate(NamedTuple):
 def run(job: Job) -> Facts:
     kept = job.made["kept"].facts["kept"]
     prompts = job.step.params["suite"]["prompts"]
-    asking = _Asking(job, Chat.load(job.inputs["base"]), len(kept) * len(prompts))
+    asking = _Asking(job, chat.Chat.load(job.inputs["base"]), len(kept) * len(prompts))
     found = [_candidate(job, asking, one) for one in kept]
     first = min(found, key=_order)
     for file in _folder(job, first.step).iterdir():
@@ -83,6 +81,8 @@ def _order(candidate: Candidate) -> tuple[float, float, int]:
 
 
 def _candidate(job: Job, asking: "_Asking", kept: Mapping[str, Any]) -> Candidate:
+    from jessy_build.evaluators import scoring
+
     answers = asking.of(_folder(job, kept["step"]), kept["step"])
     scored = suite_params.scored(job.step.params["suite"], answers)
     score, passed, _ = scoring.suite(scored)
@@ -102,13 +102,13 @@ def _folder(job: Job, step: int) -> Path:
 class _Asking:
     """Greedy answers of adapters, in MLX as in training."""
 
-    def __init__(self, job: Job, talk: Chat, total: int) -> None:
+    def __init__(self, job: Job, talk: "chat.Chat", total: int) -> None:
         self.job = job
         self.talk = talk
         self.total = total
         self.done = 0
 
-    def of(self, adapter: Path, step: int) -> list[Said]:
+    def of(self, adapter: Path, step: int) -> "list[Said]":
         suite, system = self.job.step.params["suite"], self.job.step.params["system"]
         who = self._model(adapter)
         answers = []

@@ -7,14 +7,13 @@ bring about is (`same`, `level`). So a suite can be renamed, and a prompt labell
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jessy_build.evaluators import scoring
 from jessy_build.evaluators.config import LEVEL
-from jessy_build.evaluators.rules import Said
-from jessy_build.evaluators.scoring import Scored
 from jessy_build.recipe import suites
 
 if TYPE_CHECKING:
     from jessy_build.evaluators.config import Suite
+    from jessy_build.evaluators.rules import Said
+    from jessy_build.evaluators.scoring import Scored
     from jessy_build.recipe.load import LoadedRecipe
 
 
@@ -75,14 +74,16 @@ def _without(block: Mapping[str, Any], field: str) -> dict[str, Any]:
     return {name: value for name, value in block.items() if name != field}
 
 
-def scored(params: Mapping[str, Any], answers: Sequence[Said]) -> list[Scored]:
+def scored(params: Mapping[str, Any], answers: "Sequence[Said]") -> "list[Scored]":
     """`answers` in the order of the suite's prompts."""
+    from jessy_build.evaluators import scoring
+
     return [
         scoring.answer(said, prompt["expect"])
         for said, prompt in zip(answers, params["prompts"], strict=True)
     ]
 
 
-def missed(one: Scored) -> list[str]:
+def missed(one: "Scored") -> list[str]:
     """In words, for the facts of a step."""
     return [f"{rule}: {problem}" for rule, problem in one.missed]
