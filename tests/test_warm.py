@@ -64,3 +64,23 @@ def test_what_an_interpreter_reads_as_it_starts_wants_one_of_its_own(early: str)
     with TemporaryFile() as file:
         env = {**ENV, early: "/nowhere"}
         assert warm.start(["--version"], Path(), env, (file, file, file)) is None
+
+
+def test_after_those_that_fork_were_killed_commands_start_as_ever_and_are_forked_again(
+    tmp_path: Path,
+) -> None:
+    warm.get_ready()
+    children = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
+    )
+    rows = [line.split(None, 1) for line in children.stdout.splitlines()]
+    doomed = [int(pid) for pid, words in rows if "tests.warm" in words]
+    assert len(doomed) == len(warm.SEEDS)
+    for pid in doomed:
+        os.kill(pid, signal.SIGKILL)
+    with Path(os.devnull).open("r+b") as nobody:
+        for _ in doomed:
+            assert warm.start(["--version"], tmp_path, ENV, (nobody, nobody, nobody)) is None
+    warm.get_ready()
+    code, out, _ = forked(["--version"], tmp_path)
+    assert code == 0 and out

@@ -52,7 +52,12 @@ def start(
         return None
     order = {"words": list(words), "cwd": str(cwd), "env": dict(env), "session": session}
     parent = next(_parents())
-    return parent.fork(order, streams) if parent.is_ready() else None
+    try:
+        return parent.fork(order, streams) if parent.is_ready() else None
+    except (OSError, EOFError):
+        # Whatever has ended it: this command starts as any other does, and later ones fork again.
+        parent.begin()
+        return None
 
 
 def _early(env: Mapping[str, str]) -> dict[str, str]:
@@ -109,7 +114,10 @@ class Started:
         return self._code
 
     def _number(self) -> int:
-        (number,) = NUMBER.unpack(os.read(self._told, NUMBER.size))
+        told = os.read(self._told, NUMBER.size)
+        if len(told) < NUMBER.size:
+            raise EOFError("whoever should have told it is gone")
+        (number,) = NUMBER.unpack(told)
         return int(number)
 
 
@@ -117,13 +125,17 @@ class _Parent:
     """Has loaded all, and waits for orders; it ends with the process that has started it."""
 
     def __init__(self, seed: str) -> None:
+        self._seed = seed
+        self.begin()
+
+    def begin(self) -> None:
         self._orders, theirs = socket.socketpair()
         self._ready = False
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
                 cwd=REPOSITORY,
-                env={**BEGAN, "PYTHONHASHSEED": seed},
+                env={**BEGAN, "PYTHONHASHSEED": self._seed},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -131,7 +143,10 @@ class _Parent:
 
     def is_ready(self, wait: bool = False) -> bool:
         if not self._ready and select.select([self._orders], [], [], None if wait else 0)[0]:
-            self._ready = self._orders.recv(1) == READY
+            said = self._orders.recv(1)
+            if not said:
+                raise EOFError("it ended before it was ready")
+            self._ready = said == READY
         return self._ready
 
     def fork(self, order: Mapping[str, Any], streams: Sequence[IO[Any]]) -> Started:

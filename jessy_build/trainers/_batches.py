@@ -124,11 +124,12 @@ def _with_held(
     # What the batches have not come round to is spread over them like any other row.
     left, pools = set[int](), []
     for turns, one in held:
-        used = min(len(turns), len(groups) * one.count)
+        used = min(len(turns), max(1, len(groups)) * one.count)
         left |= set(turns[used:]) if one.all else set()
         pools.append((turns[:used], one.count))
     if not left:
-        return groups
+        # Where there is nothing but such rows, they are a batch by themselves.
+        return groups or [[i for turns, _ in pools for i in turns]]
     others = [i for i in order if i not in beside or i in left]
     return _filled(others, lengths, sizes, pools)
 

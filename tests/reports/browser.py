@@ -180,6 +180,14 @@ class Page:
             self.errors.append(str(params["args"]))
 
 
+def until(page: Page, script: str, wanted: object, seconds: float = 20) -> None:
+    """Wait for what comes of a key or a request."""
+    end = time.monotonic() + seconds
+    while (found := page.run(script)) != wanted:
+        assert time.monotonic() < end, f"{script}\n is {found!r}, not {wanted!r}"
+        time.sleep(0.02)
+
+
 def _pipe() -> tuple[int, int]:
     """Ends above 10, so that putting two of them at 3 and 4 overwrites neither."""
     ends = os.pipe()

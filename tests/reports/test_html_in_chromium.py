@@ -8,7 +8,7 @@ import pytest
 
 from jessy_build.reports import html
 from jessy_build.reports.data import ReportData
-from tests.reports.browser import Page, chromium
+from tests.reports.browser import Page, chromium, until
 from tests.reports.conftest import finished_build
 from tests.reports.test_html import EVIL, hostile
 from tests.required import missing
@@ -175,7 +175,7 @@ def test_copying_a_path_puts_it_on_the_clipboard(page: Page, file: Path) -> None
     page.call("Browser.grantPermissions", permissions=["clipboardReadWrite"])
     page.open(file)
     page.run("document.querySelector('.files .copy').click()")
-    assert page.run("document.querySelector('.files .copy').textContent") == "Copied"
+    until(page, "document.querySelector('.files .copy').textContent", "Copied")
     assert page.run("navigator.clipboard.readText()") == "builds/jessy/v1/jessy-v1.gguf"
 
 

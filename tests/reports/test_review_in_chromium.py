@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from jessy_build.example import Message
 from jessy_build.recipe import review as reviews
 from jessy_build.steps.review import Desk, Flag, Row
 from jessy_build.steps.review_server import Server
-from tests.reports.browser import Page, chromium
+from tests.reports.browser import Page, chromium, until
 from tests.reports.test_html_in_chromium import CONTRASTS
 from tests.required import missing
 from tests.steps.project import SIGINT, Project
@@ -99,14 +98,6 @@ def silence(page: Page) -> Iterator[None]:
     yield
     assert page.errors == []
     assert len({url.split("/")[2] for url in page.asked if url.startswith("http")}) <= 1
-
-
-def until(page: Page, script: str, wanted: object, seconds: float = 20) -> None:
-    """Wait for what comes of a key or a request."""
-    end = time.monotonic() + seconds
-    while (found := page.run(script)) != wanted:
-        assert time.monotonic() < end, f"{script}\n is {found!r}, not {wanted!r}"
-        time.sleep(0.02)
 
 
 def opened(page: Page, server: Server, fragment: str = "", **how: int) -> None:

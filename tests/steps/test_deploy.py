@@ -108,7 +108,7 @@ def test_older_versions_go_and_what_was_live_before_comes_back(
     assert tags(server)["kept:latest"] == served["kept:v2"]
     words = [str(ollama_server.binary()), "run", "kept", "hello"]
     environment = ollama_server.environment(tmp_path / "home", server)
-    said = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=280)
     assert said.returncode == 0, said.stderr
     assert project.run("rollback", "recipe.yaml", "--to", "v3").code == 0
     assert tags(server).items() >= served.items()

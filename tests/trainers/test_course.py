@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jessy_build.diagnostics import StepError
@@ -33,6 +33,9 @@ some = st.lists(
 ).map(lambda all: [row(n, name, length=length) for n, (name, length) in enumerate(all)])
 
 
+@example([row(n, "core") for n in range(3)], 3, 2, 0)
+@example([row(n, "core") for n in range(1)], 3, 2, 0)
+@example([], 3, 2, 0)
 @given(some, st.integers(3, 9), st.integers(1, 2), st.integers(0, 99))
 def test_every_batch_holds_its_rows_and_no_row_is_left_out(
     rows: list[Row], size: int, count: int, seed: int

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +27,7 @@ from jessy_build.trainers.halves import Fullest, Halved, Heard
 from jessy_build.trainers.lora import Progress, TrainingRun, TrainJob
 from tests.trainers import limited
 from tests.trainers.rows import WORDS, write_dataset
+from tests.trainers.test_lora import children_of
 
 mx: Any = pytest.importorskip("mlx.core")
 pytest.importorskip("mlx_lm")
@@ -155,8 +155,8 @@ def test_a_training_that_was_killed_later_goes_on_with_half_batches_at_once(
 
     def kill_at_five(progress: Progress) -> None:
         if notes and progress.done == 5:
-            for child in psutil.Process().children():
-                child.kill()
+            for child in children_of(os.getpid()):
+                os.kill(child, signal.SIGKILL)
 
     with pytest.raises(StepError) as caught:
         lora.train(asked, kill_at_five, lambda: False, notes.append)
@@ -374,9 +374,9 @@ def peaks(tiny_model: Path, large: Path, tmp_path_factory: pytest.TempPathFactor
             halves.keep(here, job.config, 0)
 
         def look(_: Progress, half: int = half) -> None:
-            for child in psutil.Process().children():
+            for child in children_of(os.getpid()):
                 with suppress(OSError, IndexError):
-                    status = Path(f"/proc/{child.pid}/status").read_text()
+                    status = Path(f"/proc/{child}/status").read_text()
                     now = int(status.partition("VmPeak:")[2].split()[0]) * 1024
                     promised[half] = max(promised[half], now)
 
