@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any
 
 from jessy_build.trainers._rows import Row
@@ -129,7 +129,7 @@ def _with_held(
         pools.append((turns[:used], one.count))
     if not left:
         # Where there is nothing but such rows, they are a batch by themselves.
-        return groups or [[i for turns, _ in pools for i in turns]]
+        return groups or [[i for turns, n in pools for i in islice(cycle(turns), n)]]
     others = [i for i in order if i not in beside or i in left]
     return _filled(others, lengths, sizes, pools)
 
