@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jessy_build.speech import phrases, tongue
+from jessy_build.speech.tongue import NAMES
 
-NAMES = {"tr": "Turkish", "en": "English"}
 NO_LETTERS = re.compile(r"[\W_]+")
 
 

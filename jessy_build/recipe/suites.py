@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jessy_build.recipe.load import LoadedRecipe
     from jessy_build.recipe.model import Level, Recipe
 
-PLACE: Path = ("evaluate", "suites")
+PLACE = ("evaluate", "suites")
 NO_RULE = code("R320", "a prompt of a suite cannot be scored")
 TWICE = code("R321", "two suites have one name")
 NO_SUITE = code("R322", "a suite is not known")
@@ -37,7 +37,8 @@ def read_in(root: Node, merged: Merged, ground: Ground) -> Node:
     if not isinstance(listed.value, tuple):
         return root
     suites = tuple(_read(item, merged, ground) for item in listed.value)
-    return _put(root, PLACE, replace(listed, value=suites))
+    whole = replace(listed, value=suites)
+    return merge.put(root, PLACE, whole, tree.key_span(root, PLACE))
 
 
 def _read(item: Node, merged: Merged, ground: Ground) -> Node:
@@ -47,7 +48,7 @@ def _read(item: Node, merged: Merged, ground: Ground) -> Node:
     try:
         found = paths.resolve(text, merged.folders[item.span.file], ground)
     except PathProblem as problem:
-        merged.problems.append(merge.diagnostic(problem, item.span, ".".join(map(str, PLACE))))
+        merged.problems.append(merge.diagnostic(problem, item.span, ".".join(PLACE)))
         return item
     document = source.read(found.path, found.shown)
     merged.problems += map(_of_a_suite, document.problems)
@@ -74,15 +75,6 @@ def _named(suite: Node, name: str) -> Node:
     return replace(suite, value={"name": entry, **suite.value})
 
 
-def _put(root: Node, place: Path, node: Node) -> Node:
-    if not place:
-        return node
-    assert isinstance(root.value, Mapping)
-    entry = root.value[str(place[0])]
-    below = replace(entry, node=_put(entry.node, place[1:], node))
-    return replace(root, value={**root.value, str(place[0]): below})
-
-
 def schema_text() -> str:
     """Of a suite in a file of its own, where its name may be the file's."""
     from jessy_build.recipe.documented import DocumentedSchema
@@ -96,8 +88,7 @@ def schema_text() -> str:
 
 def of(recipe: "Recipe") -> tuple[Suite, ...]:
     """Those that could be read."""
-    suites = recipe.evaluate.suites if recipe.evaluate else ()
-    return tuple(suite for suite in suites if isinstance(suite, Suite))
+    return tuple(suite for _, suite in _placed(recipe))
 
 
 def named(recipe: "Recipe", name: str) -> Suite:
@@ -106,7 +97,7 @@ def named(recipe: "Recipe", name: str) -> Suite:
 
 def expected(suite: Suite, prompt: Prompt, levels: Mapping[str, "Level"]) -> dict[str, Any]:
     """What must hold of an answer, by the names of rules, as plain JSON."""
-    said = {**_said(suite.expect), **_said(prompt.expect)}
+    said = _said(suite, prompt)
     if said.get("words") == LEVEL:
         bounds = levels[str(prompt.complexity)].words
         said["words"] = {"min": bounds.min, "max": bounds.max}
@@ -115,14 +106,19 @@ def expected(suite: Suite, prompt: Prompt, levels: Mapping[str, "Level"]) -> dic
     return said
 
 
-def _said(expect: Expect) -> dict[str, Any]:
-    return expect.model_dump(mode="json", exclude_none=True)
+def _said(suite: Suite, prompt: Prompt) -> dict[str, Any]:
+    """What the prompt says itself comes before what its suite says of all."""
+    whole, own = (
+        expect.model_dump(mode="json", exclude_none=True)
+        for expect in (suite.expect, prompt.expect)
+    )
+    return {**whole, **own}
 
 
 def prompts_can_be_scored(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
-    for index, suite in _suites(loaded):
+    for index, suite in _placed(loaded.recipe):
         for number, prompt in enumerate(suite.prompts):
-            said = {**_said(suite.expect), **_said(prompt.expect)}
+            said = _said(suite, prompt)
             place = (*PLACE, index, "prompts", number)
             if not said:
                 yield placed(
@@ -151,7 +147,7 @@ def _unsaid(loaded: "LoadedRecipe", place: Path, field: str, rule: str) -> Diagn
 
 def levels_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     levels = loaded.opened.levels
-    for index, suite in _suites(loaded):
+    for index, suite in _placed(loaded.recipe):
         for number, prompt in enumerate(suite.prompts):
             level = prompt.complexity
             if level is not None and levels is not None and level not in levels:
@@ -167,7 +163,7 @@ def levels_are_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
 
 def names_are_one_suite_each(loaded: "LoadedRecipe") -> Iterator[Diagnostic]:
     seen: set[str] = set()
-    for index, suite in _suites(loaded):
+    for index, suite in _placed(loaded.recipe):
         if suite.name in seen:
             yield placed(
                 loaded,
@@ -183,7 +179,7 @@ def the_suite_to_keep_by_is_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic
     keep = loaded.recipe.train.keep
     if not isinstance(keep, BySuite):
         return
-    names = [suite.name for _, suite in _suites(loaded)]
+    names = [suite.name for suite in of(loaded.recipe)]
     unread = loaded.recipe.evaluate is not None and len(names) < len(loaded.recipe.evaluate.suites)
     if keep.suite in names or unread:
         return
@@ -198,8 +194,9 @@ def the_suite_to_keep_by_is_known(loaded: "LoadedRecipe") -> Iterator[Diagnostic
     )
 
 
-def _suites(loaded: "LoadedRecipe") -> Iterator[tuple[int, Suite]]:
-    suites = loaded.recipe.evaluate.suites if loaded.recipe.evaluate else ()
+def _placed(recipe: "Recipe") -> Iterator[tuple[int, Suite]]:
+    """With their places in the list."""
+    suites = recipe.evaluate.suites if recipe.evaluate else ()
     for index, suite in enumerate(suites):
         if isinstance(suite, Suite):
             yield index, suite

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from jessy_build.speech import lexicon
 
 Tongue = Literal["tr", "en"]
+NAMES = {"tr": "Turkish", "en": "English"}
 
 LEFT_OUT = re.compile(
     r"""```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)  # blocks of code

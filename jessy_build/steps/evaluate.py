@@ -95,14 +95,14 @@ class _Model(NamedTuple):
 
 
 def _models(job: Job) -> dict[str, _Model]:
-    made = {path: sha256 for path, (sha256, _) in job.made["tuned"].tree.items()}
+    made = recorded.digests(job.made["tuned"])
     whole, adapter = job.inputs["tuned"] / gguf.FILE, gguf.adapter(job.inputs["tuned"])
     if adapter:
         base = _Model("base", whole, None, {gguf.FILE: made[gguf.FILE]})
     else:
-        converted = {path: sha256 for path, (sha256, _) in job.made["base"].tree.items()}
         written = [job.step.params["kind"], gguf.version]
-        base = _Model("base", _base(job), None, {"converted": converted, "written": written})
+        weights = {"converted": recorded.digests(job.made["base"]), "written": written}
+        base = _Model("base", _base(job), None, weights)
     return {"base": base, "tuned": _Model("tuned", whole, adapter, made)}
 
 

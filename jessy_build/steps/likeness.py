@@ -12,7 +12,7 @@ from jessy_build.engine.kind import Job
 from jessy_build.parity import agreement
 from jessy_build.parity.agreement import Agreement, Choice, Limit, Seen
 from jessy_build.parity.survival import Said
-from jessy_build.steps import gguf, probes
+from jessy_build.steps import gguf, probes, recorded
 
 if TYPE_CHECKING:
     from jessy_build.packaging.architectures import Architecture
@@ -75,16 +75,15 @@ def followed(
 
 
 def said_by_base(job: Job, prompts: Sequence[str]) -> list[Said]:
-    """What the base answers of itself."""
-    from jessy_build.runtimes import mlx
-
+    """What the base answers of itself: once, however often something is trained on it."""
+    who = recorded.model("mlx", {"base": recorded.digests(job.made["base"])})
     found = []
-    with mlx.open(job.inputs["base"]) as runtime:
+    with recorded.opened(job.inputs["base"]) as ask:
         for number, prompt in enumerate(prompts, start=1):
             if job.cancelled():
                 raise KeyboardInterrupt
-            answer = runtime.ask(prompt, probes.ANSWER_TOKENS)
-            found.append(Said(answer.text, answer.tokens, answer.stopped))
+            reply = recorded.reply(job.answers, who, prompt, probes.ANSWER_TOKENS, ask)
+            found.append(Said(reply.text, reply.usage.output_tokens, reply.stop == "end"))
             job.progress(number, len(prompts), "probes", "MLX, base's own")
     return found
 

@@ -4,13 +4,10 @@ A suite with one prompt more asks one prompt more, and one with another rule ask
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jessy_build import chat, digest
+from jessy_build import chat
 from jessy_build.engine.kind import Facts, Job, always
 from jessy_build.plan.step import Step
 from jessy_build.recipe import suites
@@ -65,7 +62,7 @@ def run(job: Job) -> Facts:
     asking = _Asking(job, chat.Chat.load(job.inputs["base"]), len(kept) * len(prompts))
     found = [_candidate(job, asking, one) for one in kept]
     first = min(found, key=_order)
-    for file in _folder(job, first.step).iterdir():
+    for file in (job.inputs["kept"] / _below(first.step)).iterdir():
         shutil.copyfile(file, job.out / file.name)
     return {
         "best": {"step": first.step, "loss": first.loss},
@@ -83,7 +80,7 @@ def _order(candidate: Candidate) -> tuple[float, float, int]:
 def _candidate(job: Job, asking: "_Asking", kept: Mapping[str, Any]) -> Candidate:
     from jessy_build.evaluators import scoring
 
-    answers = asking.of(_folder(job, kept["step"]), kept["step"])
+    answers = asking.of(kept["step"])
     scored = suite_params.scored(job.step.params["suite"], answers)
     score, passed, _ = scoring.suite(scored)
     told = [
@@ -93,10 +90,11 @@ def _candidate(job: Job, asking: "_Asking", kept: Mapping[str, Any]) -> Candidat
     return Candidate(kept["step"], kept["loss"], score, passed, tuple(told))
 
 
-def _folder(job: Job, step: int) -> Path:
+def _below(step: int) -> str:
+    """Where it lies in what the training made."""
     from jessy_build.trainers.lora import KEPT
 
-    return job.inputs["kept"] / KEPT / str(step)
+    return f"{KEPT}/{step}"
 
 
 class _Asking:
@@ -108,11 +106,12 @@ class _Asking:
         self.total = total
         self.done = 0
 
-    def of(self, adapter: Path, step: int) -> "list[Said]":
+    def of(self, step: int) -> "list[Said]":
         suite, system = self.job.step.params["suite"], self.job.step.params["system"]
-        who = self._model(adapter)
+        who = self._model(step)
         answers = []
-        with _opened(self.job.inputs["base"], adapter) as ask:
+        adapter = self.job.inputs["kept"] / _below(step)
+        with recorded.opened(self.job.inputs["base"], adapter) as ask:
             for prompt in suite["prompts"]:
                 if self.job.cancelled():
                     raise KeyboardInterrupt
@@ -122,24 +121,10 @@ class _Asking:
                 self.job.progress(self.done, self.total, "answers", f"of step {step}")
         return answers
 
-    def _model(self, adapter: Path) -> recorded.Model:
-        files = {file.name: digest.of_file(file) for file in sorted(adapter.iterdir())}
-        base = {path: sha256 for path, (sha256, _) in self.job.made["base"].tree.items()}
-        return recorded.model("mlx", {"adapter": files, "base": base})
-
-
-@contextmanager
-def _opened(base: Path, adapter: Path) -> Iterator[recorded.Ask]:
-    """The model is loaded once it is asked something."""
-    from jessy_build.runtimes import mlx
-
-    with ExitStack() as opened:
-
-        @cache
-        def runtime() -> mlx.Mlx:
-            return opened.enter_context(mlx.open(base, adapter))
-
-        yield lambda text, max_tokens: runtime().ask(text, max_tokens)
+    def _model(self, step: int) -> recorded.Model:
+        made = self.job.made
+        adapter = recorded.digests(made["kept"], f"{_below(step)}/")
+        return recorded.model("mlx", {"adapter": adapter, "base": recorded.digests(made["base"])})
 
 
 def chosen(facts: Facts) -> Mapping[str, Any]:

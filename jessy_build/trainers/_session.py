@@ -352,10 +352,10 @@ class Session:
         return StepError(
             f"training diverged: after {step} of {self.updates} steps the loss is {loss:.4g}{than}",
             hint=f"lower train.optimizer.learning_rate (now {rate:g}), add warmup_steps, or set"
-            f" max_grad_norm: 1.0{self._kept()}",
+            f" max_grad_norm: 1.0{self._best_so_far()}",
         )
 
-    def _kept(self) -> str:
+    def _best_so_far(self) -> str:
         """Puts the best adapter so far where its user can have it."""
         lowest = self.history.lowest(self.course.stretches[-1].begin)
         if lowest is None or not self.best or not self.ranks.leads:

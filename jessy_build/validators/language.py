@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from jessy_build.example import Example
 from jessy_build.speech import tongue
 from jessy_build.speech.phrases import OTHERS
+from jessy_build.speech.tongue import NAMES
 from jessy_build.validators.finding import Finding, Limits, error, excerpt
 
 RULE = "language"
 
-NAMES = {"tr": "Turkish", "en": "English"}
 NAMED = re.compile("english|[iı]ngilizce|turkish|t[üu]rk[çc]e")
 FEW = 3
 """Fewer words than these of the other language are terms, not a language."""

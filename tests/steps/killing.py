@@ -4,14 +4,12 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests import warm
-from tests.steps.project import Project
+from tests.steps.project import Process, Project
 
 LOOKED_EVERY = 0.005
 
@@ -50,20 +48,9 @@ def kill_after(project: Project, seconds: float, words: tuple[str, ...], harsh: 
     return kill_when(project, words, lambda: time.monotonic() >= end, harsh=harsh)
 
 
-def _start(
-    project: Project, words: tuple[str, ...], out: Path | None
-) -> subprocess.Popen[bytes] | warm.Started:
-    words, env = ("build", "recipe.yaml", *words), project.environment()
+def _start(project: Project, words: tuple[str, ...], out: Path | None) -> Process:
     with (out or Path(os.devnull)).open("wb") as told, Path(os.devnull).open("rb") as nothing:
-        streams = (nothing, told, told)
-        return warm.start(words, project.root, env, streams, session=True) or subprocess.Popen(
-            project.command(*words),
-            cwd=project.root,
-            env=env,
-            stdout=told,
-            stderr=told,
-            start_new_session=True,
-        )
+        return project.launch(("build", "recipe.yaml", *words), (nothing, told, told), session=True)
 
 
 def descendants(pid: int) -> list[int]:
@@ -92,8 +79,12 @@ def ledger_of(project: Project, scratch: Path) -> Iterator[sqlite3.Connection | 
 
 
 def on_disk(project: Project, scratch: Path) -> int:
-    """Answers that outlived the kill."""
+    """Answers of the teacher that outlived the kill: what models here say is on record, too."""
     with ledger_of(project, scratch) as ledger:
         if ledger is None:
             return 0
-        return int(ledger.execute("select count(*) from replies").fetchone()[0])
+        sql = (
+            "select count(*) from replies join questions using (stem)"
+            " where json_extract(question, '$.provider') = 'anthropic'"
+        )
+        return int(ledger.execute(sql).fetchone()[0])

@@ -104,19 +104,11 @@ class Project:
             given.write(input or "")
             streams = (given, out, err)
             _rewind(streams)
-            environment = self.environment(**env)
-            if forked := warm.start(words, self.root, environment, streams):
-                code = forked.wait(self.patience)
-            else:
-                code = subprocess.run(
-                    self.command(*words),
-                    cwd=self.root,
-                    env=environment,
-                    stdin=given,
-                    stdout=out,
-                    stderr=err,
-                    timeout=self.patience,
-                ).returncode
+            process = self.launch(words, streams, **env)
+            try:
+                code = process.wait(self.patience)
+            finally:
+                process.kill()
             _rewind(streams)
             return Ran(code, out.read(), err.read())
 
@@ -129,18 +121,26 @@ class Project:
     def begin(self, *words: str) -> Process:
         """For a test that ends it: what it says nobody reads."""
         with Path(os.devnull).open("r+b") as nobody:
-            return self._begin(words, (nobody, nobody, nobody))
+            return self.launch(words, (nobody, nobody, nobody))
 
-    def _begin(self, words: tuple[str, ...], streams: tuple[IO[Any], IO[Any], IO[Any]]) -> Process:
-        environment = self.environment()
+    def launch(
+        self,
+        words: tuple[str, ...],
+        streams: tuple[IO[Any], IO[Any], IO[Any]],
+        session: bool = False,
+        **env: str,
+    ) -> Process:
+        """Forked where that can be. In a `session` of its own, it is a process group as well."""
+        environment = self.environment(**env)
         given, out, err = streams
-        return warm.start(words, self.root, environment, streams) or subprocess.Popen(
+        return warm.start(words, self.root, environment, streams, session) or subprocess.Popen(
             self.command(*words),
             cwd=self.root,
             env=environment,
             stdin=given,
             stdout=out,
             stderr=err,
+            start_new_session=session,
         )
 
     def follow(self, words: tuple[str, ...], heard: Callable[[str, Process], None]) -> Ran:
@@ -148,7 +148,7 @@ class Project:
         hears, tells = os.pipe()
         with os.fdopen(hears, encoding="utf-8") as out, TemporaryFile("w+") as err:
             with os.fdopen(tells, "w") as told, Path(os.devnull).open() as nothing:
-                process = self._begin(words, (nothing, told, err))
+                process = self.launch(words, (nothing, told, err))
             seen = []
             for line in out:
                 seen.append(line)

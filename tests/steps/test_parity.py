@@ -2,14 +2,20 @@
 
 import json
 import shutil
+import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 
+from jessy_build import digest
 from jessy_build.diagnostics import StepError
+from jessy_build.engine.answers import Answer, Answers
+from jessy_build.engine.ledger import Artifact, Ledger
 from jessy_build.packaging import architectures, gguf_lora, gguf_write
 from jessy_build.plan.step import Step
 from jessy_build.runtimes import mlx
@@ -38,6 +44,18 @@ class Here:
         return {name: self.root / name for name in ("base", self.trained, "gguf", "dataset")}
 
     @property
+    def made(self) -> dict[str, Artifact]:
+        tree = {
+            path.name: (digest.of_file(path), path.stat().st_size)
+            for path in (self.root / "base").iterdir()
+        }
+        return {"base": Artifact("", "convert", "convert", tree, {}, 0.0, 0.0, {})}
+
+    @cached_property
+    def answers(self) -> Answers:
+        return Ledger(self.root / "answers.sqlite").answers
+
+    @property
     def out(self) -> Path:
         return self.root / "out"
 
@@ -52,6 +70,12 @@ class Here:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+def all_of(job: Here) -> Iterator[Answer]:
+    with sqlite3.connect(job.root / "answers.sqlite") as db:
+        stems = [stem for (stem,) in db.execute("select stem from questions")]
+    yield from job.answers.of(stems)
 
 
 @pytest.fixture
@@ -208,6 +232,11 @@ def test_base_and_trained_model_are_measured_as_smaller_kinds_are(job: Here) -> 
         for one, probe in zip(said, saved, strict=True)
     ]
     assert base["equal"] == sum(equal) < probes.COUNT
+    # The same base is asked no more, whatever is trained on it next.
+    asked = {answer.stem: answer.made_at for answer in all_of(job)}
+    assert len(asked) == probes.COUNT
+    parity.run(job)  # type: ignore[arg-type]
+    assert {answer.stem: answer.made_at for answer in all_of(job)} == asked
 
 
 def test_probes_are_drawn_from_all_categories_and_levels_and_few_move() -> None:

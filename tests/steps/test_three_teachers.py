@@ -271,6 +271,9 @@ def _committed(ledger: sqlite3.Connection) -> list[Question]:
     found = []
     for text, sample, attempt in rows:
         known = json.loads(text)
+        if known["provider"] not in TEACHERS:
+            # What a model here said, while it was compared or scored.
+            continue
         teacher = TEACHERS[known["provider"]]
         seed = None if teacher == "claude" else sample + 1_000_003 * attempt
         found.append(question(teacher, [(r, c) for r, c in known["messages"]], seed))
