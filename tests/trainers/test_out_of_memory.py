@@ -354,7 +354,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         said = [{"role": "user", "content": "sor"}, {"role": "assistant", "content": text}]
         return json.dumps({"id": f"r{number}", "category": "talk", "messages": said}) + "\n"
 
-    lengths = [10] * 16 + [30] * 16 + [300] * 16
+    # Long ones stand out from what allocators reserve for threads, which differs by 200 MB.
+    lengths = [10] * 16 + [30] * 16 + [400] * 16
     text = "".join(row(number, words) for number, words in enumerate(lengths))
     (folder / "train.jsonl").write_text(text)
     (folder / "valid.jsonl").write_text(row(99, 10))
@@ -381,7 +382,7 @@ def peaks(tiny_model: Path, large: Path, tmp_path_factory: pytest.TempPathFactor
                     promised[half] = max(promised[half], now)
 
         held[half] = lora.train(job, look, lambda: False).peak_memory
-    assert promised[0] - promised[1] > 2e8 and held[0] - held[1] > 2e8
+    assert promised[0] - promised[1] > 4e8 and held[0] - held[1] > 4e8
     return Peaks((promised[0], promised[1]), (held[0], held[1]))
 
 
