@@ -50,9 +50,28 @@ def load(model: Path, adapter: Path | None = None) -> Any:
         blas.use_one_thread(found)
         # Only fp32 is fast there.
         loaded.set_dtype(mx.float32)
+    heed_masks_of_batches(loaded)
     loaded.eval()
     mx.eval(loaded.parameters())
     return loaded
+
+
+def heed_masks_of_batches(model: Any) -> None:
+    """Gemma 2 of mlx-lm (0.32.2) sorts its heads into groups, an axis that the mask of a batch
+    knows nothing of: it is refused, or, of as many prompts as there are groups, read wrong."""
+    if getattr(model, "model_type", "") != "gemma2":
+        return
+    from mlx_lm.models import gemma2
+
+    class Attention(gemma2.Attention):  # type: ignore[misc]
+        def __call__(self, x: Any, mask: Any = None, cache: Any = None) -> Any:
+            if mask is not None and mask.ndim == 4 and self.repeats > 1:
+                mask = mask[:, :, None]
+            return super().__call__(x, mask, cache)
+
+    for module in model.modules():
+        if type(module) is gemma2.Attention:
+            module.__class__ = Attention
 
 
 def hold_as_trained(model: Any, adapter: Path) -> None:

@@ -41,6 +41,41 @@ class Mlx:
         took = time.perf_counter() - begin
         return Answer(self.tokenizer.decode(tokens), len(tokens), took, first or took, stopped)
 
+    def ask_together(self, prompts: Sequence[str], max_tokens: int) -> Iterator[tuple[int, Answer]]:
+        """Greedy answers, decoded as one batch: each as it ends, with the place of its prompt. For
+        eight a quarter of the time of one after another. The same batch is rounded alike each
+        time, but otherwise than a prompt alone."""
+        from mlx_lm.generate import BatchGenerator
+
+        count = len(prompts)
+        batch = BatchGenerator(
+            self.model,
+            stop_tokens=[[token] for token in sorted(self.ends)],
+            completion_batch_size=count,
+            prefill_batch_size=count,
+        )
+        begin = time.perf_counter()
+        try:
+            inserted = batch.insert(list(map(self._ids, prompts)), [max_tokens] * count)
+            places = {uid: place for place, uid in enumerate(inserted)}
+            tokens: list[list[int]] = [[] for _ in prompts]
+            first = [0.0] * count
+            while places:
+                for one in batch.next()[1]:
+                    place = places[one.uid]
+                    took = time.perf_counter() - begin
+                    first[place] = first[place] or took
+                    stopped = one.finish_reason == "stop"
+                    if not stopped:
+                        tokens[place].append(one.token)
+                    if one.finish_reason is not None:
+                        del places[one.uid]
+                        said = tokens[place]
+                        text = self.tokenizer.decode(said)
+                        yield place, Answer(text, len(said), took, first[place], stopped)
+        finally:
+            batch.close()
+
     def stream(
         self, prompt: str, max_tokens: int, temperature: float = 0.0, seed: int = 0
     ) -> Iterator[str]:
@@ -81,18 +116,22 @@ class Mlx:
         from mlx_lm.generate import generate_step
         from mlx_lm.sample_utils import make_sampler
 
-        asked = self.tokenizer.encode(prompt, add_special_tokens=False).ids
-        if not asked:
-            raise StepError("the prompt is empty", hint="ask something")
+        asked = mx.array(self._ids(prompt))
         mx.random.seed(seed)
         steps = generate_step(
-            mx.array(asked), self.model, max_tokens=max_tokens, sampler=make_sampler(temperature)
+            asked, self.model, max_tokens=max_tokens, sampler=make_sampler(temperature)
         )
         for token, _ in steps:
             last = int(token) in self.ends
             yield _Token(int(token), last)
             if last:
                 return
+
+    def _ids(self, prompt: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False).ids
+        if not ids:
+            raise StepError("the prompt is empty", hint="ask something")
+        return ids
 
 
 @contextmanager

@@ -136,7 +136,8 @@ def _answers(job: Job, model: _Model, talk: "chat.Chat") -> _Answers:
             told()
         for prompt, max_tokens in params.get("suites", ()):
             text = talk.render(asked(prompt, params["system"]), generate=True)
-            found.suites.append(recorded.said(job.answers, who, text, max_tokens, runtime.ask))
+            reply = recorded.reply(job.answers, who, text, max_tokens, runtime.ask)
+            found.suites.append(suite_params.said(reply))
             told()
     return found
 

@@ -77,15 +77,15 @@ def followed(
 def said_by_base(job: Job, prompts: Sequence[str]) -> list[Said]:
     """What the base answers of itself: once, however often something is trained on it."""
     who = recorded.model("mlx", {"base": recorded.digests(job.made["base"])})
-    found = []
+
+    def told(done: int) -> None:
+        job.progress(done, len(prompts), "probes", "MLX, base's own")
+        if job.cancelled():
+            raise KeyboardInterrupt
+
     with recorded.opened(job.inputs["base"]) as ask:
-        for number, prompt in enumerate(prompts, start=1):
-            if job.cancelled():
-                raise KeyboardInterrupt
-            reply = recorded.reply(job.answers, who, prompt, probes.ANSWER_TOKENS, ask)
-            found.append(Said(reply.text, reply.usage.output_tokens, reply.stop == "end"))
-            job.progress(number, len(prompts), "probes", "MLX, base's own")
-    return found
+        replies = recorded.replies(job.answers, who, prompts, probes.ANSWER_TOKENS, ask, told)
+    return [Said(one.text, one.usage.output_tokens, one.stop == "end") for one in replies]
 
 
 def piece(tokenizer: Any, token: int) -> str:

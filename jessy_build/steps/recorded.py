@@ -4,7 +4,7 @@ The same weights give the same answer, so each is asked once by all builds of a 
 loses none. Where it counts how long an answer takes, nothing here is of use.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -16,12 +16,18 @@ from jessy_build.engine.ledger import Artifact
 from jessy_build.example import Message, Reply, Request, Usage
 
 if TYPE_CHECKING:
-    from jessy_build.evaluators.rules import Said
     from jessy_build.runtimes import mlx
     from jessy_build.runtimes.answer import Answer as Answered
 
 Ask = Callable[[str, int], "Answered"]
 """Given the text of a prompt, template and all, and the most tokens of its answer."""
+AskTogether = Callable[[Sequence[str], int], Iterable[tuple[int, "Answered"]]]
+"""Given several: each answer as it ends, with the place of its prompt."""
+Told = Callable[[int], None]
+
+TOGETHER = 8
+"""So many prompts are asked at once, and their answers go on record at once. What is decoded
+together is rounded together: so a build that was killed says what it would have said."""
 
 
 class Model(NamedTuple):
@@ -44,7 +50,7 @@ def digests(made: Artifact, below: str = "") -> dict[str, str]:
 
 
 @contextmanager
-def opened(model: Path, adapter: Path | None = None) -> Iterator[Ask]:
+def opened(model: Path, adapter: Path | None = None) -> Iterator[AskTogether]:
     """In MLX, which loads the model once it is asked something."""
     from jessy_build.runtimes import mlx
 
@@ -54,36 +60,69 @@ def opened(model: Path, adapter: Path | None = None) -> Iterator[Ask]:
         def runtime() -> "mlx.Mlx":
             return stack.enter_context(mlx.open(model, adapter))
 
-        yield lambda text, max_tokens: runtime().ask(text, max_tokens)
-
-
-def said(answers: Answers, who: Model, text: str, max_tokens: int, ask: Ask) -> "Said":
-    """As suites are scored."""
-    from jessy_build.evaluators.rules import Said
-
-    found = reply(answers, who, text, max_tokens, ask)
-    return Said(found.text, found.stop == "end")
+        yield lambda texts, max_tokens: runtime().ask_together(texts, max_tokens)
 
 
 def reply(answers: Answers, who: Model, text: str, max_tokens: int, ask: Ask) -> Reply:
     """`ask` is called only where there is no such answer yet."""
+    request = _request(who, text, max_tokens)
+    return _known(answers, request) or _kept(answers, [(request, ask(text, max_tokens))])[0]
+
+
+def replies(
+    answers: Answers,
+    who: Model,
+    texts: Sequence[str],
+    max_tokens: int,
+    ask: AskTogether,
+    told: Told,
+) -> list[Reply]:
+    """`ask` is called only with texts to which there is no answer yet. `told` hears how many there
+    are, each time one more is given; whatever it raises ends the asking."""
+    requests = [_request(who, text, max_tokens) for text in texts]
+    found = {one.stem: known for one in requests if (known := _known(answers, one))}
+    missing = list({one.stem: one for one in requests if one.stem not in found}.values())
+    for start in range(0, len(missing), TOGETHER):
+        group = missing[start : start + TOGETHER]
+        told(len(found))
+        said: dict[int, Answered] = {}
+        for place, answered in ask([one.messages[0].content for one in group], max_tokens):
+            said[place] = answered
+            told(len(found) + len(said))
+        kept = _kept(answers, [(one, said[place]) for place, one in enumerate(group)])
+        found |= {one.stem: reply for one, reply in zip(group, kept, strict=True)}
+    told(len(texts))
+    return [found[one.stem] for one in requests]
+
+
+def _request(who: Model, text: str, max_tokens: int) -> Request:
     # Where an answer is cut off is part of the question: nobody asks for it to be whole.
-    request = Request(
+    return Request(
         *who, (Message("user", text),), max_tokens, {"max_tokens": max_tokens, "raw": True}
     )
+
+
+def _known(answers: Answers, request: Request) -> Reply | None:
     known = answers.one(request.stem, request.sample, request.attempt)
-    return Reply.of(known.reply) if known else _asked(answers, request, ask(text, max_tokens))
+    return Reply.of(known.reply) if known else None
 
 
-def _asked(answers: Answers, request: Request, answered: "Answered") -> Reply:
-    reply = Reply(
-        answered.text,
-        "end" if answered.stopped else "length",
-        Usage(output_tokens=answered.tokens),
-        answered.seconds,
-        request.model,
-        request.digest,
-    )
-    row = Answer(request.stem, request.sample, request.attempt, answered.stopped, reply.plain)
-    answers.add([row], {request.stem: request.question})
-    return reply
+def _kept(answers: Answers, given: "Sequence[tuple[Request, Answered]]") -> list[Reply]:
+    """All of them, or none."""
+    made = [
+        Reply(
+            answered.text,
+            "end" if answered.stopped else "length",
+            Usage(output_tokens=answered.tokens),
+            answered.seconds,
+            request.model,
+            request.digest,
+        )
+        for request, answered in given
+    ]
+    rows = [
+        Answer(request.stem, request.sample, request.attempt, answered.stopped, reply.plain)
+        for (request, answered), reply in zip(given, made, strict=True)
+    ]
+    answers.add(rows, {request.stem: request.question for request, _ in given})
+    return made

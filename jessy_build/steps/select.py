@@ -108,18 +108,22 @@ class _Asking:
 
     def of(self, step: int) -> "list[Said]":
         suite, system = self.job.step.params["suite"], self.job.step.params["system"]
-        who = self._model(step)
-        answers = []
+        texts = [
+            self.talk.render(evaluate.asked(prompt["prompt"], system), generate=True)
+            for prompt in suite["prompts"]
+        ]
+
+        def told(done: int) -> None:
+            self.job.progress(self.done + done, self.total, "answers", f"of step {step}")
+            if self.job.cancelled():
+                raise KeyboardInterrupt
+
         adapter = self.job.inputs["kept"] / _below(step)
+        answers, who, limit = self.job.answers, self._model(step), suite["max_tokens"]
         with recorded.opened(self.job.inputs["base"], adapter) as ask:
-            for prompt in suite["prompts"]:
-                if self.job.cancelled():
-                    raise KeyboardInterrupt
-                text = self.talk.render(evaluate.asked(prompt["prompt"], system), generate=True)
-                answers.append(recorded.said(self.job.answers, who, text, suite["max_tokens"], ask))
-                self.done += 1
-                self.job.progress(self.done, self.total, "answers", f"of step {step}")
-        return answers
+            replies = recorded.replies(answers, who, texts, limit, ask, told)
+        self.done += len(texts)
+        return list(map(suite_params.said, replies))
 
     def _model(self, step: int) -> recorded.Model:
         made = self.job.made

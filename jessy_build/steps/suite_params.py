@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jessy_build.evaluators.config import LEVEL
+from jessy_build.example import Reply
 from jessy_build.recipe import suites
 
 if TYPE_CHECKING:
@@ -72,6 +73,12 @@ def by_name(written: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _without(block: Mapping[str, Any], field: str) -> dict[str, Any]:
     return {name: value for name, value in block.items() if name != field}
+
+
+def said(reply: Reply) -> "Said":
+    from jessy_build.evaluators.rules import Said
+
+    return Said(reply.text, reply.stop == "end")
 
 
 def scored(params: Mapping[str, Any], answers: "Sequence[Said]") -> "list[Scored]":

@@ -78,8 +78,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_random_model(folder: Path, family: str) -> Path:
-    config = CONFIGS[family]
+def make_random_model(folder: Path, family: str, **changed: Any) -> Path:
+    config = CONFIGS[family] | changed
     if family.startswith("gemma"):
         rows = _write_spm(folder)
         template = BUILTIN["gemma"]

@@ -18,6 +18,7 @@ from jessy_build.example import Reply, Request
 from jessy_build.settings import Settings
 from jessy_build.teachers import mlx, mlx_batch, parse
 from jessy_build.teachers.retry import Passing
+from tests.packaging.random_models import make_random_model
 
 SHORT = {"type": "string", "minLength": 1, "maxLength": 8}
 SCHEMA = {
@@ -101,6 +102,20 @@ def test_who_else_is_in_the_batch_decides_nothing(tiny_model: Path, settings: Se
     alone = [reply.text for reply in one_by_one(of, settings, asked)]
     assert [reply.text for reply in together(of, settings, asked)] == alone
     assert [reply.text for reply in together(of, settings, asked[::-1])] == alone[::-1]
+
+
+def test_a_gemma_2_is_asked_several_at_once_like_any_other(
+    tmp_path: Path, settings: Settings
+) -> None:
+    """Two requests, as many as it has groups of heads: mlx-lm alone says something else here."""
+    of = config(make_random_model(tmp_path / "model", "gemma2", num_key_value_heads=2))
+    prompts = ("hey", "selam kanka, " * 12 + "naber?")
+    asked = [
+        mlx.request(of, prompt=prompt, schema=None, sample=0)._replace(max_tokens=30)
+        for prompt in prompts
+    ]
+    alone = [reply.text for reply in one_by_one(of, settings, asked)]
+    assert [reply.text for reply in together(of, settings, asked)] == alone
 
 
 def test_what_is_asked_at_once_is_decoded_at_once(
