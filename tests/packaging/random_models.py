@@ -101,6 +101,8 @@ def _write_weights(path: Path, config: dict[str, Any], tokens: int) -> None:
     from mlx_lm.utils import _get_classes
 
     model_class, args_class = _get_classes(config)
+    # What begins as chance (biases) begins the same each time.
+    mx.random.seed(0)
     model = model_class(args_class.from_dict(config))
     if config.get("tie_word_embeddings", config["model_type"].startswith("gemma")):
         model.pop("lm_head", None)
