@@ -25,8 +25,12 @@ settings.load_profile("busy")
 
 TESTS = Path(__file__).parent
 LONGEST = (
-    *("steps/test_edits.py", "trainers/test_estimate_real.py", "steps/test_every_field.py"),
-    *("steps/test_kill.py", "trainers/test_distributed.py", "test_commands.py"),
+    # Of two workers one has a core's work for minutes, which leaves an Ollama to the other: two at
+    # once, whose threads spin while they wait, take four times as long each.
+    *("recipe/test_fuzz.py", "steps/test_smaller_real.py", "steps/test_deploy.py"),
+    *("steps/test_adapter.py", "trainers/test_estimate_real.py", "steps/test_edits.py"),
+    *("steps/test_every_field.py", "steps/test_kill.py", "trainers/test_distributed.py"),
+    "test_commands.py",
 )
 """Files that take minutes."""
 
