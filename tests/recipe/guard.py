@@ -67,7 +67,9 @@ class TooLong(BaseException):
 def guarded(*inside: Path) -> Iterator[None]:
     """Only what lies inside is opened, nothing is written, and it ends soon."""
     before = _begin_anew()
-    old = signal.signal(signal.SIGVTALRM, _too_long)
+    old, keeps = signal.signal(signal.SIGVTALRM, _too_long), sys.dont_write_bytecode
+    # A module that is imported on first use is kept compiled, which is a file renamed.
+    sys.dont_write_bytecode = True
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     WATCH.opened.clear()
     WATCH.forbidden.clear()
@@ -76,6 +78,7 @@ def guarded(*inside: Path) -> Iterator[None]:
         yield
     finally:
         WATCH.on = False
+        sys.dont_write_bytecode = keeps
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, old)
     roots = tuple(map(os.path.realpath, inside))

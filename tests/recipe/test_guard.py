@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def test_what_is_allowed_is_let_through(folder: Path) -> None:
     with guard.guarded(folder):
         assert (folder / "inside").read_text() == "x"
         assert list(folder.iterdir())
+
+
+def test_a_module_that_is_imported_on_first_use_is_let_through(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.syspath_prepend(folder)
+    (folder / "of_no_use_before.py").touch()
+    with guard.guarded(folder):
+        import_module("of_no_use_before")
+    assert not sys.dont_write_bytecode
 
 
 @pytest.mark.parametrize(
