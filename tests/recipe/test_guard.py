@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -60,15 +59,25 @@ def test_what_is_allowed_is_let_through(folder: Path) -> None:
         assert list(folder.iterdir())
 
 
-def test_a_module_that_is_imported_on_first_use_is_let_through(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    monkeypatch.syspath_prepend(folder)
-    (folder / "of_no_use_before.py").touch()
-    with guard.guarded(folder):
-        import_module("of_no_use_before")
-    assert not sys.dont_write_bytecode
+FIRST_USE = """
+import sys
+from pathlib import Path
+from tests.recipe import guard
+folder = Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+with guard.guarded(folder):
+    import of_no_use_before
+import of_use_afterwards
+"""
+
+
+def test_a_module_that_is_imported_on_first_use_is_let_through(folder: Path) -> None:
+    """By a Python that keeps what it has compiled, as on a clean clone."""
+    for name in ("of_no_use_before", "of_use_afterwards"):
+        (folder / f"{name}.py").touch()
+    subprocess.run([sys.executable, "-c", FIRST_USE, str(folder)], check=True)
+    (kept,) = (folder / "__pycache__").iterdir()
+    assert kept.name.startswith("of_use_afterwards")
 
 
 @pytest.mark.parametrize(
